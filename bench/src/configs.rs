@@ -1,0 +1,114 @@
+//! The configuration of each peer, as somebody who knows it would write it for this job. Text only.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// nginx: one worker, upstream connections kept, affinity by hash on the session id, no response buffering.
+/// Without `buffers` its own default (one page) holds.
+pub fn nginx(listen: SocketAddr, origins: &[SocketAddr], buffers: Option<&str>, folder: &Path) -> String {
+    let servers = lines(origins, |_, origin| format!("        server {origin} max_fails=0;"));
+    let buffers = buffers.map_or_else(String::new, |size| {
+        format!("\n            proxy_buffer_size {size};\n            proxy_buffers 8 {size};\n            proxy_busy_buffers_size {size};")
+    });
+    let folder = folder.display();
+    format!(
+        "\
+user root;
+worker_processes 1;
+worker_rlimit_nofile 20000;
+daemon off;
+pid {folder}/nginx.pid;
+error_log stderr warn;
+events {{
+    use epoll;
+    worker_connections 16384;
+}}
+http {{
+    access_log off;
+    gzip off;
+    tcp_nodelay on;
+    keepalive_timeout 1h;
+    keepalive_requests 1000000000;
+    client_body_temp_path {folder}/nginx-body;
+    proxy_temp_path {folder}/nginx-proxy;
+    fastcgi_temp_path {folder}/nginx-fastcgi;
+    uwsgi_temp_path {folder}/nginx-uwsgi;
+    scgi_temp_path {folder}/nginx-scgi;
+    upstream replicas {{
+        hash $http_mcp_session_id consistent;
+{servers}        keepalive 256;
+        keepalive_requests 1000000000;
+        keepalive_timeout 1h;
+    }}
+    server {{
+        listen {listen} backlog=4096;
+        location /mcp {{
+            proxy_pass http://replicas;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            proxy_buffering off;
+            proxy_read_timeout 1h;{buffers}
+        }}
+    }}
+}}
+"
+    )
+}
+
+/// `HAProxy`: one thread, connections reused, affinity by consistent hash on the session id. Without
+/// `http-no-delay` a stream's head waits 200 ms in the kernel for a body that is not there yet.
+pub fn haproxy(listen: SocketAddr, origins: &[SocketAddr]) -> String {
+    let servers = lines(origins, |at, origin| format!("    server replica{at} {origin} pool-max-conn 256"));
+    format!(
+        "\
+global
+    nbthread 1
+    maxconn 8000
+defaults
+    mode http
+    option http-keep-alive
+    option http-no-delay
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    timeout http-keep-alive 1h
+frontend mcp
+    bind {listen} backlog 4096
+    default_backend replicas
+backend replicas
+    balance hdr(mcp-session-id)
+    hash-type consistent
+    http-reuse always
+{servers}"
+    )
+}
+
+/// Moorline: one thread, everything at its default but logs, which nginx's configuration keeps off too.
+/// `extra` goes to the end and begins inside the `[[pool]]` table.
+pub fn moorline(listen: SocketAddr, admin: SocketAddr, origins: &[SocketAddr], extra: &str) -> String {
+    let backends = origins.iter().map(|origin| format!("\"http://{origin}/mcp\"")).collect::<Vec<_>>().join(", ");
+    format!(
+        "\
+listen  = \"{listen}\"
+admin   = \"{admin}\"
+threads = 1
+
+[log]
+level  = \"warn\"
+access = \"off\"
+
+[[pool]]
+path     = \"/mcp\"
+backends = [{backends}]
+{extra}"
+    )
+}
+
+fn lines(origins: &[SocketAddr], line: impl Fn(usize, &SocketAddr) -> String) -> String {
+    let mut text = String::new();
+    for (at, origin) in origins.iter().enumerate() {
+        let _ = writeln!(text, "{}", line(at, origin));
+    }
+    text
+}

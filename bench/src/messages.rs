@@ -1,0 +1,224 @@
+//! What is asked and what answer is right: the one text that origin and load generator share, so that
+//! every answer can be compared byte by byte. No sockets, no HTTP.
+
+use std::fmt::Write as _;
+
+/// Events in a burst, the answer not counted.
+pub const BURST_EVENTS: u32 = 100;
+/// Bytes of one burst event, framing of HTTP not counted.
+const BURST_EVENT_BYTES: usize = 150;
+/// Bytes of a small answer's JSON.
+const SMALL_BYTES: usize = 219;
+/// Bytes of a tool list's JSON.
+const LIST_BYTES: usize = 8192;
+/// Every id has eight digits, so that it can be changed in place.
+pub const FIRST_ID: u32 = 10_000_000;
+const ID_FIELD: &[u8] = b"\"id\":10000000";
+const ID_DIGITS: usize = 8;
+
+/// The protocol version that legacy requests name.
+pub const LEGACY: &str = "2025-11-25";
+/// The protocol version that modern requests name.
+pub const MODERN: &str = "2026-07-28";
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// A new session.
+    Initialize,
+    /// A small tool answer as JSON.
+    Echo,
+    /// The same in the modern era.
+    Modern,
+    /// The same as one server-sent event.
+    Sse,
+    /// A hundred progress events, then the answer.
+    Burst,
+    /// A tool list of 8 KiB.
+    List,
+}
+
+/// Bytes with an id of eight digits in them that can be changed in place.
+#[derive(Clone, Debug)]
+pub struct Numbered {
+    bytes: Vec<u8>,
+    id_at: usize,
+}
+
+impl Numbered {
+    /// Takes bytes that hold `"id":10000000` once; where they hold it nowhere the id can't be set and stays unset.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let field = memchr::memmem::find(&bytes, ID_FIELD);
+        let id_at = field.map_or(bytes.len(), |at| at + ID_FIELD.len() - ID_DIGITS);
+        Self { bytes, id_at }
+    }
+
+    /// Writes the id's eight digits.
+    pub fn set_id(&mut self, id: u32) {
+        let mut left = id;
+        for digit in self.bytes[self.id_at..].iter_mut().take(ID_DIGITS).rev() {
+            *digit = b"0123456789"[(left % 10) as usize];
+            left /= 10;
+        }
+    }
+
+    /// The bytes with the id last set.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The JSON-RPC request.
+pub fn request(ask: Ask) -> String {
+    let method_and_params = match ask {
+        Ask::Initialize => format!(
+            r#""method":"initialize","params":{{"protocolVersion":"{LEGACY}","capabilities":{{}},"clientInfo":{{"name":"moorline-bench","version":"1"}}}}"#
+        ),
+        Ask::Echo => call("echo", ""),
+        Ask::Sse => call("sse", ""),
+        Ask::Burst => call("burst", r#","_meta":{"progressToken":7}"#),
+        Ask::Modern => call(
+            "echo",
+            &format!(
+                r#","_meta":{{"io.modelcontextprotocol/protocolVersion":"{MODERN}","io.modelcontextprotocol/clientInfo":{{"name":"moorline-bench","version":"1"}},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#
+            ),
+        ),
+        Ask::List => r#""method":"tools/list","params":{}"#.into(),
+    };
+    format!(r#"{{"jsonrpc":"2.0","id":{FIRST_ID},{method_and_params}}}"#)
+}
+
+fn call(tool: &str, meta: &str) -> String {
+    format!(
+        r#""method":"tools/call","params":{{"name":"{tool}","arguments":{{"text":"a ship at its berth rides out the night"}}{meta}}}"#
+    )
+}
+
+/// The notification that ends the handshake.
+pub fn initialized() -> &'static str {
+    r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#
+}
+
+/// The right answer's JSON.
+pub fn answer(ask: Ask) -> String {
+    match ask {
+        Ask::Initialize => result(&format!(
+            r#""protocolVersion":"{LEGACY}","capabilities":{{"tools":{{"listChanged":true}}}},"serverInfo":{{"name":"bench-origin","version":"1"}}"#
+        )),
+        Ask::Echo | Ask::Sse | Ask::Burst => padded(
+            |pad| result(&format!(r#""content":[{{"type":"text","text":"{pad}"}}],"isError":false"#)),
+            SMALL_BYTES,
+        ),
+        Ask::Modern => padded(
+            |pad| {
+                result(&format!(
+                    r#""resultType":"complete","content":[{{"type":"text","text":"{pad}"}}],"isError":false"#
+                ))
+            },
+            SMALL_BYTES,
+        ),
+        Ask::List => padded(tool_list, LIST_BYTES),
+    }
+}
+
+fn result(members: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{FIRST_ID},"result":{{{members}}}}}"#)
+}
+
+fn tool_list(pad: &str) -> String {
+    let mut tools = String::new();
+    for name in ["echo", "sse", "burst", "search", "fetch", "weigh", "sort", "count", "join", "split", "trim"] {
+        let _ = write!(
+            tools,
+            r#"{{"name":"{name}","title":"The tool {name}","description":"Does to a text what its name says, and answers with the text that comes out of it, so that a model can go on with that.","inputSchema":{{"type":"object","properties":{{"text":{{"type":"string","description":"the text to begin with"}},"limit":{{"type":"integer","minimum":1,"maximum":1000,"description":"how much of it at most"}}}},"required":["text"],"additionalProperties":false}},"annotations":{{"readOnlyHint":true,"openWorldHint":false}}}},"#
+        );
+    }
+    result(&format!(r#""tools":[{tools}{{"name":"last","description":"{pad}","inputSchema":{{"type":"object"}}}}]"#))
+}
+
+/// The answer's server-sent events in order; empty where the answer is JSON.
+pub fn events(ask: Ask) -> Vec<String> {
+    let last = || event(&answer(ask));
+    match ask {
+        Ask::Sse => vec![last()],
+        Ask::Burst => (1..=BURST_EVENTS).map(progress).chain([last()]).collect(),
+        Ask::Initialize | Ask::Echo | Ask::Modern | Ask::List => Vec::new(),
+    }
+}
+
+/// The right answer's body after HTTP's framing is taken off.
+pub fn body(ask: Ask) -> Vec<u8> {
+    let events = events(ask);
+    if events.is_empty() { answer(ask).into_bytes() } else { events.concat().into_bytes() }
+}
+
+/// Whether two streams carry the same data, comments, ids and field order aside.
+pub fn same_events(one: &[u8], other: &[u8]) -> bool {
+    data(one).eq(data(other))
+}
+
+fn data(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = stream.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| line.strip_prefix(b"data:")).map(<[u8]>::trim_ascii)
+}
+
+fn event(json: &str) -> String {
+    format!("event: message\ndata: {json}\n\n")
+}
+
+fn progress(step: u32) -> String {
+    padded(
+        |pad| {
+            event(&format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":7,"progress":{step},"message":"{pad}"}}}}"#
+            ))
+        },
+        BURST_EVENT_BYTES,
+    )
+}
+
+/// Fills `text`'s gap so that it has exactly `size` bytes, or leaves the gap empty where it is longer already.
+fn padded(text: impl Fn(&str) -> String, size: usize) -> String {
+    let gap = size.saturating_sub(text("").len());
+    text(&"moored ".chars().cycle().take(gap).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_have_the_sizes_that_the_readme_names() {
+        assert_eq!(answer(Ask::Echo).len(), SMALL_BYTES);
+        assert_eq!(answer(Ask::Modern).len(), SMALL_BYTES);
+        assert_eq!(answer(Ask::List).len(), LIST_BYTES);
+        let burst = events(Ask::Burst);
+        assert_eq!(burst.len(), 101);
+        assert!(burst[..100].iter().all(|event| event.len() == BURST_EVENT_BYTES));
+    }
+
+    #[test]
+    fn every_message_is_json() {
+        for ask in [Ask::Initialize, Ask::Echo, Ask::Modern, Ask::Sse, Ask::Burst, Ask::List] {
+            for text in [request(ask), answer(ask)] {
+                serde_json::from_str::<serde_json::Value>(&text).expect(&text);
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_is_changed_in_place() {
+        let mut text = Numbered::new(request(Ask::Echo).into_bytes());
+        text.set_id(23_456_789);
+        assert!(text.bytes().starts_with(br#"{"jsonrpc":"2.0","id":23456789,"#));
+        let mut without = Numbered::new(b"{}".to_vec());
+        without.set_id(23_456_789);
+        assert_eq!(without.bytes(), b"{}");
+    }
+
+    #[test]
+    fn comments_and_ids_do_not_count_as_events() {
+        assert!(same_events(b": hi\n\nid: 4\ndata: {}\n\n", b"data:{}\r\n\r\n"));
+        assert!(!same_events(b"data: {}\n\n", b"data: {}\n\ndata: {}\n\n"));
+    }
+}

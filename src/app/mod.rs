@@ -1,0 +1,302 @@
+//! The composition root: builds the stores and the stations from a configuration, starts the threads, takes new
+//! configurations, and brings it all down in order. Nobody else builds a store.
+
+mod reload;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+
+pub use reload::follow;
+
+use crate::admin::Admin;
+use crate::clock::{Chance, Clock};
+use crate::config::{Config, Refusals, StoreUrl};
+use crate::drain::{Drain, Phase};
+use crate::fleet::{Fleet, Pool};
+use crate::identify::{self, Identify};
+use crate::listener::{self, Plan, Workers};
+use crate::observe::Observe;
+use crate::relay::{self, Relay};
+use crate::route::{Route, discover, health};
+use crate::session::{Event, Parts, Sessions, SetupError};
+use crate::store::Sessions as Store;
+use crate::store::disk::{Disk, OpenError};
+use crate::store::memory::Memory;
+use crate::tasks::{self, Task};
+use crate::walk::Walk;
+
+/// How often sessions are looked after.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// At the end of a drain the store has this long to write what it still holds.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// A running instance.
+pub struct App {
+    config: ArcSwap<Config>,
+    shared: Shared,
+    workers: Arc<Workers>,
+    store: Arc<dyn Store>,
+    addrs: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
+    resolver: Arc<discover::Resolver>,
+    /// Taken at start, at a reload and at the end.
+    tasks: Mutex<Vec<Task>>,
+}
+
+/// The stations and what they share between threads.
+#[derive(Clone)]
+struct Shared {
+    clock: Clock,
+    drain: Drain,
+    fleet: Arc<Fleet>,
+    sessions: Arc<Sessions>,
+    identify: Arc<Identify>,
+    route: Arc<Route>,
+    observe: Arc<Observe>,
+    relay: Arc<ArcSwap<relay::Settings>>,
+    refusals: Arc<ArcSwap<Refusals>>,
+}
+
+/// Is told of each event of a session. Called on the request's own path: must be quick.
+pub type Watcher = Box<dyn Fn(&Event) + Send + Sync>;
+
+/// Why an instance could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address could not be listened on.
+    #[error("cannot listen on {addr}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store could not be opened.
+    #[error("cannot open the store")]
+    Store(#[from] OpenError),
+    /// The session station could not be set up.
+    #[error("cannot set up the sessions")]
+    Sessions(#[from] SetupError),
+    /// A thread could not be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+impl App {
+    /// Starts an instance. When it returns, connections are accepted.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: Config, watcher: Watcher) -> Result<Arc<Self>, StartError> {
+        let listeners = config.listen.iter().map(|addr| bind(*addr)).collect::<Result<Vec<_>, _>>()?;
+        let admin = config.admin.map(bind).transpose()?;
+        let store = open(&config)?;
+        let clock = Clock::system();
+        let resolver = Arc::new(discover::Resolver::system());
+        let fleet = Arc::new(Fleet::new(&config.pools));
+        for pool in fleet.pools().iter() {
+            discover::refresh(pool, &resolver, &clock).await;
+        }
+        let shared = Shared::new(&config, &store, clock, fleet, watcher).await?;
+        let workers = shared.start_workers(&config).map_err(StartError::Thread)?;
+        let app = Arc::new(Self {
+            addrs: listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect(),
+            admin: admin.as_ref().and_then(|admin| admin.local_addr().ok()),
+            config: ArcSwap::from_pointee(config),
+            shared,
+            workers,
+            store,
+            resolver,
+            tasks: Mutex::default(),
+        });
+        app.start_tasks(listeners, admin);
+        Ok(app)
+    }
+
+    fn start_tasks(self: &Arc<Self>, listeners: Vec<TcpListener>, admin: Option<TcpListener>) {
+        let mut started = Vec::new();
+        for listener in listeners {
+            let accept = Arc::clone(&self.workers).accept(listener, self.shared.drain.clone());
+            started.push(tasks::spawn("accept", accept));
+        }
+        if let Some(listener) = admin {
+            let admin = Arc::new(Admin {
+                fleet: Arc::clone(&self.shared.fleet),
+                sessions: Arc::clone(&self.shared.sessions),
+                workers: Arc::clone(&self.workers),
+                drain: self.shared.drain.clone(),
+                clock: self.shared.clock.clone(),
+            });
+            started.push(tasks::spawn("admin", admin.serve(listener)));
+        }
+        let sessions = Arc::clone(&self.shared.sessions);
+        started.push(tasks::spawn("session upkeep", async move {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                sessions.upkeep().await;
+            }
+        }));
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(started);
+        for pool in self.shared.fleet.pools().iter() {
+            self.follow_pool(pool);
+        }
+    }
+
+    fn follow_pool(&self, pool: &Arc<Pool>) {
+        let (fleet, clock) = (&self.shared.fleet, &self.shared.clock);
+        let discovery =
+            discover::follow(Arc::clone(fleet), Arc::clone(pool), Arc::clone(&self.resolver), clock.clone());
+        let probes = health::watch(Arc::clone(fleet), Arc::clone(pool), clock.clone());
+        let started = [tasks::spawn("discovery", discovery), tasks::spawn("health", probes)];
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        tasks.extend(started);
+    }
+
+    /// Takes a new configuration, keeping sessions, connections and what is known of backends. Keys that need a restart
+    /// stay as they were, and are named in the log.
+    pub async fn reload(&self, new: Config) {
+        let old = self.config.load_full();
+        for key in Config::changes_needing_restart(&old, &new) {
+            tracing::warn!(key, "this change takes effect at the next restart");
+        }
+        let before: Vec<_> = self.shared.fleet.pools().iter().map(|pool| pool.id).collect();
+        self.shared.fleet.reconfigure(&new.pools);
+        for pool in self.shared.fleet.pools().iter() {
+            discover::refresh(pool, &self.resolver, &self.shared.clock).await;
+            if !before.contains(&pool.id) {
+                self.follow_pool(pool);
+            }
+        }
+        self.shared.identify.reconfigure(identify_settings(&new));
+        self.shared.sessions.reconfigure(new.session);
+        self.shared.relay.store(Arc::new(relay_settings(&new)));
+        self.shared.refusals.store(Arc::new(new.refusals));
+        self.workers.reconfigure(new.bounds.max_connections);
+        self.config.store(Arc::new(new));
+        tracing::info!("configuration reloaded");
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// Where the admin listener is.
+    #[must_use]
+    pub const fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Goes away in order, within `drain.deadline`: not ready; then no new connections and sessions; requests in flight
+    /// end; notification streams get a clean close; what still runs at the deadline is told so.
+    pub async fn drain(&self) {
+        let settings = self.config.load().drain;
+        let drain = &self.shared.drain;
+        tracing::info!(deadline_ms = settings.deadline.as_millis(), "draining");
+        drain.advance(Phase::Noticed);
+        tokio::time::sleep(settings.notice).await;
+        drain.advance(Phase::Closing);
+        drain.advance(Phase::Parting);
+        self.workers.join(settings.deadline.saturating_sub(settings.notice)).await;
+        drain.advance(Phase::Over);
+        self.workers.join(Duration::from_secs(1)).await;
+        self.shared.sessions.upkeep().await;
+        if tokio::time::timeout(FLUSH, self.store.flush()).await.is_err() {
+            tracing::error!("the store did not write everything in time");
+        }
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        tracing::info!("drained");
+    }
+}
+
+impl Shared {
+    async fn new(
+        config: &Config,
+        store: &Arc<dyn Store>,
+        clock: Clock,
+        fleet: Arc<Fleet>,
+        watcher: Watcher,
+    ) -> Result<Self, SetupError> {
+        let parts = Parts {
+            store: Arc::clone(store),
+            fleet: Arc::clone(&fleet),
+            clock: clock.clone(),
+            settings: config.session,
+            key: config.store.sealing_key.clone(),
+            watcher,
+        };
+        Ok(Self {
+            sessions: Arc::new(Sessions::new(parts).await?),
+            identify: Arc::new(Identify::new(identify_settings(config), Arc::clone(&fleet), clock.clone())),
+            route: Arc::new(Route::new(clock.clone(), Chance::system())),
+            observe: Arc::new(Observe::new(clock.clone(), config.log.access)),
+            relay: Arc::new(ArcSwap::from_pointee(relay_settings(config))),
+            refusals: Arc::new(ArcSwap::from_pointee(config.refusals)),
+            drain: Drain::default(),
+            clock,
+            fleet,
+        })
+    }
+
+    fn start_workers(&self, config: &Config) -> io::Result<Arc<Workers>> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = if config.threads == 0 { cores } else { config.threads };
+        let plans = (0..threads).map(|_| Plan {
+            walk: self.walk(),
+            fleet: Arc::clone(&self.fleet),
+            drain: self.drain.clone(),
+            bounds: config.bounds,
+        });
+        Workers::start(plans.collect(), config.bounds.max_connections).map(Arc::new)
+    }
+
+    fn walk(&self) -> Walk {
+        Walk {
+            identify: Arc::clone(&self.identify),
+            sessions: Arc::clone(&self.sessions),
+            route: Arc::clone(&self.route),
+            relay: Arc::new(Relay::new(Arc::clone(&self.relay), self.clock.clone(), self.drain.clone())),
+            observe: Arc::clone(&self.observe),
+            drain: self.drain.clone(),
+            refusals: Arc::clone(&self.refusals),
+        }
+    }
+}
+
+fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
+    listener::bind(addr).map_err(|source| StartError::Listen { addr, source })
+}
+
+fn open(config: &Config) -> Result<Arc<dyn Store>, OpenError> {
+    Ok(match &config.store.url {
+        StoreUrl::Memory => Arc::new(Memory::new(config.session.max)),
+        StoreUrl::Disk(directory) => Arc::new(Disk::open(directory, config.session.max)?),
+    })
+}
+
+fn identify_settings(config: &Config) -> identify::Settings {
+    identify::Settings {
+        bounds: config.bounds,
+        trusted_proxies: config.trusted_proxies.clone(),
+        allowed_hosts: config.allowed_hosts.clone(),
+    }
+}
+
+fn relay_settings(config: &Config) -> relay::Settings {
+    relay::Settings {
+        heartbeat: config.stream.heartbeat,
+        retry: config.stream.retry,
+        max_event: config.bounds.max_event,
+        inspect: config.bounds.inspect,
+        max_listen_streams: config.bounds.max_listen_streams,
+        public_url: config.public_url.clone(),
+    }
+}

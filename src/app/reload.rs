@@ -1,0 +1,68 @@
+//! Following the configuration file: on SIGHUP and whenever its content changes. A bad file is refused, with everything
+//! that is wrong in it, and the old configuration stays.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher as _};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::App;
+use crate::config::{Config, ConfigError};
+
+/// Editors and orchestrators write in several steps: changes this close together are one.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// Where the operating system tells nothing of changes, the file is looked at this often.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Follows the file at `path` for ever.
+pub async fn follow(app: Arc<App>, path: PathBuf) {
+    let (tell, mut changed) = mpsc::channel::<()>(1);
+    // A mounted ConfigMap swaps a link in the directory above, so the directory is watched and the content compared.
+    let watching = watch(&path, tell);
+    if let Err(error) = &watching {
+        tracing::warn!(%error, "no notice of changes to the configuration file; it is looked at now and then");
+    }
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    let mut known = std::fs::read(&path).unwrap_or_default();
+    loop {
+        let forced = tokio::select! {
+            _ = hangup.recv() => true,
+            Some(()) = changed.recv() => {
+                tokio::time::sleep(SETTLE).await;
+                false
+            }
+            () = tokio::time::sleep(LOOK) => false,
+        };
+        let now = std::fs::read(&path).unwrap_or_default();
+        if forced || (now != known && !now.is_empty()) {
+            known = now;
+            reload(&app, &path).await;
+        }
+    }
+}
+
+fn watch(path: &Path, tell: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |_| {
+        // A full channel means that a look is due already.
+        let _ = tell.try_send(());
+    })?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    watcher.watch(directory, RecursiveMode::NonRecursive)?;
+    Ok(watcher)
+}
+
+async fn reload(app: &App, path: &Path) {
+    match Config::load(path) {
+        Ok(config) => app.reload(config).await,
+        Err(ConfigError::Faults(faults)) => {
+            for line in faults.lines() {
+                tracing::error!(fault = %line, "the new configuration is refused, the old one stays");
+            }
+        }
+        Err(error) => tracing::error!(%error, "the new configuration cannot be read, the old one stays"),
+    }
+}

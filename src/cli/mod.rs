@@ -1,0 +1,134 @@
+//! The command line: what the program can be asked to do, and how its outcome is told. It decides nothing else.
+
+mod demo;
+mod serve;
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Colour, Config, ConfigError, LogFormat, LogLevel, LogSettings};
+
+/// One endpoint in front of many MCP servers.
+#[derive(Debug, Parser)]
+#[command(name = "moorline", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve: stand in front of the backends.
+    Serve(ServeArgs),
+    /// Say whether a configuration file is good; if not, everything that is wrong with it.
+    Check {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Start sample servers with Moorline in front of them, and tell what to try.
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// The configuration file; it says everything, so no other option goes with it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "admin", "store", "backend"])]
+    config: Option<PathBuf>,
+    /// Where clients connect [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// Where the admin API listens, or "off" [default: 127.0.0.1:9090].
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin: Option<String>,
+    /// Where sessions are kept: "memory" or "disk:DIRECTORY" [default: memory].
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// A replica of the MCP server, such as `http://127.0.0.1:3001/mcp`; once for each.
+    #[arg(long, value_name = "URL", required_unless_present = "config")]
+    backend: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// Also drive it: clients connect, and the terminal shows who is moored where.
+    #[arg(long)]
+    scenario: bool,
+    /// How many sample servers.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    servers: usize,
+    /// How many clients the scenario has.
+    #[arg(long, default_value_t = 9, value_name = "N")]
+    clients: usize,
+    /// Where Moorline listens [default: a free loopback port].
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+}
+
+/// Runs the program.
+#[must_use]
+pub fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => serve::serve(&args),
+        Command::Check { config } => return check(&config),
+        Command::Demo(args) => demo::demo(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what is wrong: faults of the configuration as they point into it, anything else with its causes.
+fn complain(error: &anyhow::Error) {
+    match error.downcast_ref::<ConfigError>() {
+        Some(ConfigError::Faults(faults)) => eprint!("{}", faults.render(colour())),
+        _ => eprintln!("error: {error:#}"),
+    }
+}
+
+fn check(path: &std::path::Path) -> ExitCode {
+    match Config::load(path) {
+        Ok(config) => {
+            eprint!("{}", config.warnings.render(colour()));
+            println!("{}: good", path.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(&error.into());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn colour() -> Colour {
+    let wanted = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if wanted { Colour::Ansi } else { Colour::Plain }
+}
+
+/// Sets up logging to standard error. `RUST_LOG` overrides the configured level.
+fn log_to_stderr(settings: LogSettings) {
+    let level = match settings.level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("{level},hickory_resolver=warn,hyper=warn")));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second subscriber in one process (tests) is refused, which is fine.
+    let set = match settings.format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+    };
+    drop(set);
+}

@@ -1,0 +1,113 @@
+//! Time and chance. The only place that reads the clock or asks for randomness that need not be
+//! secret, so that tests own both. Secret randomness (keys, session ids) comes from `aws-lc-rs` in `seal`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Tells the time. Cheap to clone; every part that needs time holds one.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    Manual { start: Instant, unix_start: u64, advanced_nanos: Arc<AtomicU64> },
+}
+
+impl Clock {
+    /// The machine's own clocks.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self { source: Source::System }
+    }
+
+    /// A clock that stands still until [`Clock::advance`] moves it. For tests.
+    #[must_use]
+    pub fn manual() -> Self {
+        let source = Source::Manual {
+            start: system_instant(),
+            unix_start: 1_800_000_000,
+            advanced_nanos: Arc::new(AtomicU64::new(0)),
+        };
+        Self { source }
+    }
+
+    /// Monotonic time, for durations and deadlines.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        match &self.source {
+            Source::System => system_instant(),
+            Source::Manual { start, advanced_nanos, .. } => {
+                *start + Duration::from_nanos(advanced_nanos.load(Ordering::Relaxed))
+            }
+        }
+    }
+
+    /// Wall time in whole seconds since 1970, for what outlives the process.
+    #[must_use]
+    pub fn unix(&self) -> u64 {
+        match &self.source {
+            Source::System => system_unix(),
+            Source::Manual { unix_start, advanced_nanos, .. } => {
+                unix_start + Duration::from_nanos(advanced_nanos.load(Ordering::Relaxed)).as_secs()
+            }
+        }
+    }
+
+    /// Moves a manual clock forward; the system's clock does not listen.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Manual { advanced_nanos, .. } = &self.source {
+            let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+            advanced_nanos.fetch_add(nanos, Ordering::Relaxed);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+fn system_instant() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+fn system_unix() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A source of fast randomness for choices that nobody must be able to repeat but that guard no secret.
+#[derive(Debug)]
+pub struct Chance {
+    state: AtomicU64,
+}
+
+impl Chance {
+    /// Starts from the process's own entropy.
+    #[must_use]
+    pub fn system() -> Self {
+        use std::hash::{BuildHasher, RandomState};
+        Self::seeded(RandomState::new().hash_one(0x6d6f_6f72_u32))
+    }
+
+    /// The same seed gives the same choices. For tests.
+    #[must_use]
+    pub const fn seeded(seed: u64) -> Self {
+        Self { state: AtomicU64::new(seed) }
+    }
+
+    /// The next 64 random bits (`SplitMix64`, Steele, Lea and Flood 2014).
+    pub fn next(&self) -> u64 {
+        let mut z = self.state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which must not be zero (multiply-shift, Lemire 2019; the bias is below 2^-32 here).
+    #[expect(clippy::cast_possible_truncation, reason = "the product's upper half is below `bound`")]
+    pub fn below(&self, bound: usize) -> usize {
+        let wide = u128::from(self.next()) * (bound as u128);
+        (wide >> 64) as usize
+    }
+}

@@ -1,0 +1,222 @@
+//! Reads a whole document into settings, section by section, and checks what must hold between keys.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::fault::{Code, Fault, Faults, Span};
+use super::settings::{Bounds, Config, DrainSettings, LogSettings, SessionSettings, StoreSettings, StreamSettings};
+use super::tree::{Key, Reader, Section, Sink};
+use super::{duration, pool, quantity, schema};
+
+/// Reads the document. The faults are in the sink; if there are any, the settings are not to be used.
+pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
+    let mut top = Reader::new(&schema::TOP, Some(table), 0..0, sink);
+    let listen = top.get(&schema::LISTEN);
+    let admin = top.get(&schema::ADMIN);
+    check_addresses(&mut top, &listen, admin);
+    let trusted_proxies = top.get(&schema::TRUSTED_PROXIES);
+    for (at, range) in &trusted_proxies {
+        if range.is_everybody() {
+            let fault = Fault::new(Code::Careless, at.clone(), "every client is believed to be a trusted proxy");
+            top.sink.warn(fault.help("any client can then claim any address: name the proxies' own addresses"));
+        }
+    }
+    top.below(&schema::AUTH).get(&schema::AUTH_MODE);
+    Config {
+        listen: listen.into_iter().map(|(_, addr)| addr).collect(),
+        admin,
+        threads: top.get(&schema::THREADS),
+        refusals: top.get(&schema::REFUSALS),
+        public_url: top.find(&schema::PUBLIC_URL),
+        trusted_proxies: trusted_proxies.into_iter().map(|(_, range)| range).collect(),
+        allowed_hosts: top.get(&schema::ALLOWED_HOSTS).into_iter().map(|(_, host)| host).collect(),
+        store: store(&mut top.below(&schema::STORE)),
+        drain: drain(&mut top.below(&schema::DRAIN)),
+        session: session(&mut top.below(&schema::SESSION)),
+        bounds: bounds(&mut top.below(&schema::BOUNDS)),
+        stream: stream(&mut top.below(&schema::STREAM)),
+        log: log(&mut top.below(&schema::LOG)),
+        pools: pool::read(&mut top),
+        warnings: Faults::default(),
+    }
+}
+
+fn check_addresses(top: &mut Reader<'_>, listen: &[(Span, SocketAddr)], admin: Option<SocketAddr>) {
+    for (index, (at, addr)) in listen.iter().enumerate() {
+        if let Some((first, _)) = listen[..index].iter().find(|(_, earlier)| overlap(*earlier, *addr)) {
+            let fault = Fault::new(Code::Duplicate, at.clone(), format!("`{addr}` is listened on already"));
+            top.sink.fault(fault.related(Some(first.clone()), "here").help("leave one of them out"));
+        }
+        if !addr.ip().is_loopback() && top.span(&schema::LISTEN).is_some() {
+            let fault = Fault::new(
+                Code::Careless,
+                at.clone(),
+                format!("`{addr}` can be reached from other machines, without TLS"),
+            );
+            top.sink.warn(fault.help(
+                "session ids and credentials cross the network in clear text: keep something that ends TLS in front",
+            ));
+        }
+    }
+    let Some(admin) = admin else { return };
+    let (listen_at, admin_at) = (top.span(&schema::LISTEN), top.span(&schema::ADMIN));
+    if let Some((at, addr)) = listen.iter().find(|(_, addr)| overlap(*addr, admin)) {
+        let names = (top.name(&schema::LISTEN), top.name(&schema::ADMIN));
+        let fault = Fault::new(
+            Code::Conflict,
+            admin_at.clone().unwrap_or(at.clone()),
+            format!("{} and {} are the same address", names.0, names.1),
+        );
+        let related = listen_at.filter(|_| admin_at.is_some()).map(|_| at.clone());
+        let fault =
+            fault.related(related, format!("`{addr}`")).help(format!("give {} another port, or \"off\"", names.1));
+        top.sink.fault(fault);
+    }
+    if let Some(at) = admin_at.filter(|_| !admin.ip().is_loopback()) {
+        let fault = Fault::new(Code::Careless, at, "the admin API can be reached from other machines");
+        top.sink.warn(fault.help("it asks for no credentials: keep it on a network of your own"));
+    }
+}
+
+/// Whether both cannot be listened on at the same time.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && one.is_ipv4() == other.is_ipv4() && (any || one.ip() == other.ip())
+}
+
+fn store(reader: &mut Reader<'_>) -> StoreSettings {
+    let found = [
+        (reader.span(&schema::SEALING_KEY_FILE), reader.find(&schema::SEALING_KEY_FILE)),
+        (reader.span(&schema::SEALING_KEY_ENV), reader.find(&schema::SEALING_KEY_ENV)),
+        (reader.span(&schema::SEALING_KEY), reader.find(&schema::SEALING_KEY)),
+    ];
+    let mut given: Vec<Span> = found.iter().filter_map(|(at, _)| at.clone()).collect();
+    given.sort_by_key(|at| at.start);
+    if let [first, second, ..] = given.as_slice() {
+        let fault = Fault::new(Code::Conflict, second.clone(), "the sealing key is given more than once");
+        let fault = fault
+            .related(Some(first.clone()), "here already")
+            .help("keep one of sealing_key_file, sealing_key_env and sealing_key");
+        reader.sink.fault(fault);
+    }
+    if let Some(at) = reader.span(&schema::SEALING_KEY) {
+        let fault = Fault::new(Code::Careless, at, "the sealing key stands in the configuration itself");
+        reader.sink.warn(fault.help("sealing_key_file or sealing_key_env keep it out of what people read and copy"));
+    }
+    StoreSettings {
+        url: reader.get(&schema::STORE_URL),
+        timeout: reader.get(&schema::STORE_TIMEOUT),
+        sealing_key: found.into_iter().find_map(|(_, key)| key),
+    }
+}
+
+fn drain(reader: &mut Reader<'_>) -> DrainSettings {
+    let settings = DrainSettings { notice: reader.get(&schema::NOTICE), deadline: reader.get(&schema::DEADLINE) };
+    reader.at_most((&schema::NOTICE, settings.notice), (&schema::DEADLINE, settings.deadline));
+    settings
+}
+
+fn session(reader: &mut Reader<'_>) -> SessionSettings {
+    let settings = SessionSettings {
+        idle: reader.get(&schema::SESSION_IDLE),
+        lifetime: reader.get(&schema::SESSION_LIFETIME),
+        per_caller: reader.get(&schema::SESSION_PER_CALLER),
+        max: reader.get(&schema::SESSION_MAX),
+    };
+    reader.at_most((&schema::SESSION_IDLE, settings.idle), (&schema::SESSION_LIFETIME, settings.lifetime));
+    settings
+}
+
+fn bounds(reader: &mut Reader<'_>) -> Bounds {
+    Bounds {
+        max_body: reader.get(&schema::MAX_BODY),
+        max_header_block: reader.get(&schema::MAX_HEADER_BLOCK),
+        max_headers: reader.get(&schema::MAX_HEADERS),
+        max_url: reader.get(&schema::MAX_URL),
+        max_depth: reader.get(&schema::MAX_DEPTH),
+        max_batch: reader.get(&schema::MAX_BATCH),
+        header_timeout: reader.get(&schema::HEADER_TIMEOUT),
+        body_timeout: reader.get(&schema::BODY_TIMEOUT),
+        idle_timeout: reader.get(&schema::IDLE_TIMEOUT),
+        write_timeout: reader.get(&schema::WRITE_TIMEOUT),
+        max_connections: reader.get(&schema::MAX_CONNECTIONS),
+        max_event: reader.get(&schema::MAX_EVENT),
+        inspect: reader.get(&schema::INSPECT),
+        max_streams_per_connection: reader.get(&schema::MAX_STREAMS_PER_CONNECTION),
+        max_listen_streams: reader.get(&schema::MAX_LISTEN_STREAMS),
+    }
+}
+
+fn stream(reader: &mut Reader<'_>) -> StreamSettings {
+    StreamSettings { heartbeat: reader.get(&schema::HEARTBEAT), retry: reader.get(&schema::RETRY) }
+}
+
+fn log(reader: &mut Reader<'_>) -> LogSettings {
+    LogSettings {
+        level: reader.get(&schema::LOG_LEVEL),
+        format: reader.get(&schema::LOG_FORMAT),
+        access: reader.get(&schema::LOG_ACCESS),
+    }
+}
+
+impl Reader<'_> {
+    /// Checks that one duration is not longer than another; the place is that of the one that is given.
+    pub fn at_most(&mut self, small: (&Key<quantity::Period>, Duration), large: (&Key<quantity::Period>, Duration)) {
+        if small.1 <= large.1 || self.is_bad(small.0) || self.is_bad(large.0) {
+            return;
+        }
+        let told = |this: &Self, (key, value): (&Key<quantity::Period>, Duration)| {
+            let preset = if this.span(key).is_none() { ", its default" } else { "" };
+            format!("{} ({}{preset})", this.name(key), duration::text(value))
+        };
+        let message = format!("{} is longer than {}", told(self, small), told(self, large));
+        let help = format!("shorten {}, or lengthen {}", self.name(small.0), self.name(large.0));
+        let (small_at, large_at) = (self.span(small.0), self.span(large.0));
+        let related = large_at.clone().filter(|_| small_at.is_some());
+        let at = small_at.or(large_at).unwrap_or(self.at.clone());
+        self.sink.fault(Fault::new(Code::Conflict, at, message).related(related, "longer than this").help(help));
+    }
+}
+
+/// The settings of a section that is not in the file.
+fn preset<T>(section: &'static Section, read: fn(&mut Reader<'_>) -> T) -> T {
+    read(&mut Reader::new(section, None, 0..0, &mut Sink::default()))
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        preset(&schema::STORE, store)
+    }
+}
+
+impl Default for DrainSettings {
+    fn default() -> Self {
+        preset(&schema::DRAIN, drain)
+    }
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        preset(&schema::SESSION, session)
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        preset(&schema::BOUNDS, bounds)
+    }
+}
+
+impl Default for StreamSettings {
+    fn default() -> Self {
+        preset(&schema::STREAM, stream)
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        preset(&schema::LOG, log)
+    }
+}

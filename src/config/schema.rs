@@ -1,0 +1,272 @@
+//! The one table of the configuration: every key with its default, what it accepts and what it means.
+//! Reading, the example file and the reference all come from it. Decides nothing else.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::form::{Choice, Flag, Form, List, OffOr, Text};
+use super::quantity::{Count, Period, Size};
+use super::settings::{AccessLog, Config, HostPolicy, HttpVersion, LogFormat, LogLevel, Refusals, Rehome};
+use super::tree::{Key, Needed, Optional, Section, Shape};
+use super::{pool, secret, url, values};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// A name that a later version will know.
+pub(super) struct Later {
+    pub section: &'static str,
+    pub key: &'static str,
+    /// What it will be for.
+    pub meant_for: &'static str,
+}
+
+/// Names that are refused as too early instead of as unknown.
+pub(super) static LATER: &[Later] = &[
+    Later { section: "", key: "limit", meant_for: "rate limits" },
+    Later { section: "", key: "upstream", meant_for: "limits on what tools call" },
+    Later { section: "", key: "cache", meant_for: "caching tool results" },
+    Later { section: "", key: "tls", meant_for: "TLS towards clients" },
+    Later { section: "pool", key: "auth", meant_for: "authentication for one pool" },
+    Later { section: "pool", key: "tls", meant_for: "TLS towards backends" },
+];
+
+const fn key<F: Form>(name: &'static str, preset: &'static str, form: F, doc: &'static str) -> Key<F> {
+    Key { name, preset, form, doc }
+}
+
+const fn period(min: Duration, max: Duration) -> Period {
+    Period { min, max }
+}
+
+/// A size, with the largest that is not worth a warning.
+const fn size(min: usize, max: usize, usual: usize) -> Size {
+    Size { min, max, usual }
+}
+
+/// A count, with the largest that is not worth a warning.
+const fn count<T>(min: T, max: T, usual: T) -> Count<T> {
+    Count { min, max, usual }
+}
+
+const fn choice<T>(options: &'static [(&'static str, T)]) -> Choice<T> {
+    Choice { options, later: &[] }
+}
+
+const fn text<T>(parse: fn(&str) -> Result<T, super::form::Complaint>, accepted: &'static str) -> Text<T> {
+    Text { parse, accepted, secret: false }
+}
+
+const SOCKET: Text<SocketAddr> =
+    text(values::socket, "an IP address and a port such as \"127.0.0.1:8080\" or \"[::1]:8080\"");
+
+/// Defines the rows of a section as statics, and the section that lists them.
+macro_rules! section {
+    ($section:ident: $shape:ident $header:literal, $doc:literal, below $below:tt; $($row:ident: $type:ty = $value:expr;)*) => {
+        $(pub(super) static $row: $type = $value;)*
+        pub(super) static $section: Section =
+            Section { header: $header, shape: Shape::$shape, doc: $doc, keys: &[$(&$row),*], below: &$below };
+    };
+}
+
+section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &LOG, &POOL];
+    LISTEN: Key<List<Text<SocketAddr>>> = key("listen", r#""127.0.0.1:8080""#, List { element: SOCKET, min: 1, max: 16, bare: true },
+        "Where clients connect. Port 0 takes any free port.");
+    ADMIN: Key<OffOr<Text<SocketAddr>>> = key("admin", r#""127.0.0.1:9090""#, OffOr(SOCKET),
+        "Where the admin API (health, readiness, metrics) listens.");
+    THREADS: Key<Count<usize>> = key("threads", "0", count(0, 256, 256),
+        "Worker threads. 0 means one per core.");
+    REFUSALS: Key<Choice<Refusals>> = key("refusals", r#""auto""#,
+        choice(&[("auto", Refusals::Auto), ("http", Refusals::Http), ("jsonrpc", Refusals::JsonRpc)]),
+        "In which form clients are refused: with an HTTP status and a JSON-RPC error (http), with the JSON-RPC error in a 200 (jsonrpc), \
+         or with the status except for SDKs known to tear down their session on it (auto).");
+    PUBLIC_URL: Optional<Text<http::Uri>> = Optional { name: "public_url", absent: "taken from each request's Host",
+        sample: r#""https://mcp.example.com""#, form: text(url::parse_public, "a URL without a path, such as \"https://mcp.example.com\""),
+        doc: "How clients reach Moorline, for answers that must name it." };
+    TRUSTED_PROXIES: Key<List<Text<super::address::AddressRange>>> = key("trusted_proxies", "[]",
+        List { element: text(values::range, "an address or a range such as \"10.0.0.0/8\""), min: 0, max: 256, bare: false },
+        "From whom Forwarded and X-Forwarded-* are believed. Everybody else's are replaced.");
+    ALLOWED_HOSTS: Key<List<Text<String>>> = key("allowed_hosts", "[]",
+        List { element: text(values::host, "a host name or address, without a port"), min: 0, max: 256, bare: false },
+        "Hosts that Host and Origin may name on a loopback listener beside localhost, 127.0.0.1 and [::1]. Others are refused there: \
+         a browser sends them when it was led astray by DNS rebinding. On other listeners the backend judges.");
+}
+
+section! { STORE: Table "store", "Where sessions are kept.", below [];
+    STORE_URL: Key<Text<super::settings::StoreUrl>> = key("url", r#""memory""#,
+        text(values::store, "\"memory\", or \"disk:\" and a directory such as \"disk:/var/lib/moorline\""),
+        "Which store: this process's memory, or one file in a directory, which outlives the process.");
+    STORE_TIMEOUT: Key<Period> = key("timeout", r#""50ms""#, period(MILLISECOND, MINUTE),
+        "How long one store operation may take before the request goes on without it.");
+    SEALING_KEY_FILE: Optional<Text<secret::SealingKey>> = Optional { name: "sealing_key_file", absent: "see sealing_key",
+        sample: r#""/run/secrets/moorline-sealing-key""#, form: text(secret::SealingKey::from_file, "the path of a file"),
+        doc: "A file that holds the sealing key." };
+    SEALING_KEY_ENV: Optional<Text<secret::SealingKey>> = Optional { name: "sealing_key_env", absent: "see sealing_key",
+        sample: r#""MOORLINE_SEALING_KEY""#, form: text(secret::SealingKey::from_env, "the name of an environment variable"),
+        doc: "An environment variable that holds the sealing key." };
+    SEALING_KEY: Optional<Text<secret::SealingKey>> = Optional { name: "sealing_key", absent: "made once and kept in the store",
+        sample: r#""…""#, form: Text { parse: secret::SealingKey::parse, accepted: "32 random bytes in base64", secret: true },
+        doc: "The key that seals session ids, the same on all instances: 32 random bytes in base64 (openssl rand -base64 32). \
+              Prefer a file or a variable; only one of the three may be given." };
+}
+
+section! { DRAIN: Table "drain", "How Moorline stops after SIGTERM.", below [];
+    NOTICE: Key<Period> = key("notice", r#""0s""#, period(Duration::ZERO, HOUR),
+        "How long readiness is denied while everything is still served, so that balancers notice. At most the deadline.");
+    DEADLINE: Key<Period> = key("deadline", r#""30s""#, period(Duration::ZERO, HOUR),
+        "How long a stop may take in all. Keep it below the orchestrator's own limit.");
+}
+
+section! { SESSION: Table "session", "How long sessions live, and how many there may be.", below [];
+    SESSION_IDLE: Key<Period> = key("idle", r#""1h""#, period(SECOND, days(30)),
+        "How long a session may rest, without a request in flight or an open stream, before it ends. At most the lifetime.");
+    SESSION_LIFETIME: Key<Period> = key("lifetime", r#""24h""#, period(SECOND, days(365)),
+        "How long a session lives at most.");
+    SESSION_PER_CALLER: Key<Count<usize>> = key("per_caller", "100", count(1, 1_000_000, 1_000_000),
+        "Sessions that one caller may have. Counted only where callers are authenticated.");
+    SESSION_MAX: Key<Count<usize>> = key("max", "1_000_000", count(1, 100_000_000, 10_000_000),
+        "Sessions of all callers together, on one instance.");
+}
+
+section! { BOUNDS: Table "bounds", "What one client may cost. Whatever exceeds a bound is refused.", below [];
+    MAX_BODY: Key<Size> = key("max_body", r#""4MiB""#, size(KIB, 1024 * MIB, 64 * MIB),
+        "A request's body.");
+    MAX_HEADER_BLOCK: Key<Size> = key("max_header_block", r#""32KiB""#, size(KIB, MIB, 256 * KIB),
+        "All header fields of one message together.");
+    MAX_HEADERS: Key<Count<usize>> = key("max_headers", "128", count(16, 4096, 1024),
+        "Header fields in one message.");
+    MAX_URL: Key<Size> = key("max_url", r#""8KiB""#, size(256, 64 * KIB, 64 * KIB),
+        "A request's path and query.");
+    MAX_DEPTH: Key<Count<usize>> = key("max_depth", "128", count(8, 1024, 512),
+        "How deep JSON may nest.");
+    MAX_BATCH: Key<Count<usize>> = key("max_batch", "100", count(1, 10_000, 1000),
+        "Messages in one JSON-RPC batch.");
+    HEADER_TIMEOUT: Key<Period> = key("header_timeout", r#""10s""#, period(MILLISECOND, HOUR),
+        "From a request's first byte to the end of its header fields.");
+    BODY_TIMEOUT: Key<Period> = key("body_timeout", r#""30s""#, period(MILLISECOND, HOUR),
+        "From the end of the header fields to the end of the body.");
+    IDLE_TIMEOUT: Key<Period> = key("idle_timeout", r#""75s""#, period(MILLISECOND, DAY),
+        "How long a connection is kept without a request.");
+    WRITE_TIMEOUT: Key<Period> = key("write_timeout", r#""30s""#, period(MILLISECOND, HOUR),
+        "How long a client may take nothing of an answer that waits for it.");
+    MAX_CONNECTIONS: Key<Count<usize>> = key("max_connections", "10_000", count(1, 1_000_000, 100_000),
+        "Client connections at the same time. Each needs a file descriptor.");
+    MAX_EVENT: Key<Size> = key("max_event", r#""64KiB""#, size(KIB, 64 * MIB, 4 * MIB),
+        "Bytes of an incomplete server-sent event that are held back at most.");
+    INSPECT: Key<Size> = key("inspect", r#""1MiB""#, size(KIB, 256 * MIB, 16 * MIB),
+        "The largest JSON answer that is buffered where ids in it may have to be rewritten.");
+    MAX_STREAMS_PER_CONNECTION: Key<Count<u32>> = key("max_streams_per_connection", "256", count(1, 10_000, 1000),
+        "HTTP/2 streams in one client connection.");
+    MAX_LISTEN_STREAMS: Key<Count<usize>> = key("max_listen_streams", "10_000", count(1, 1_000_000, 100_000),
+        "Open notification streams (GET and subscriptions/listen) at the same time.");
+}
+
+section! { STREAM: Table "stream", "How event streams are kept.", below [];
+    HEARTBEAT: Key<OffOr<Period>> = key("heartbeat", r#""15s""#, OffOr(period(SECOND, HOUR)),
+        "After how much quiet a comment is sent, so that nothing on the way takes the stream for dead.");
+    RETRY: Key<Period> = key("retry", r#""2s""#, period(millis(100), HOUR),
+        "After what time clients are told to come back when a notification stream ends.");
+}
+
+section! { AUTH: Table "auth", "Who may call.", below [];
+    AUTH_MODE: Key<Choice<()>> = key("mode", r#""none""#, Choice { options: &[("none", ())], later: &["api_keys", "jwt", "mtls"] },
+        "How callers are authenticated.");
+}
+
+section! { LOG: Table "log", "What is logged, and how.", below [];
+    LOG_LEVEL: Key<Choice<LogLevel>> = key("level", r#""info""#, choice(&[("error", LogLevel::Error), ("warn", LogLevel::Warn),
+        ("info", LogLevel::Info), ("debug", LogLevel::Debug), ("trace", LogLevel::Trace)]),
+        "The least severe level that is logged, to standard error.");
+    LOG_FORMAT: Key<Choice<LogFormat>> = key("format", r#""text""#, choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+        "Lines for people, or one JSON object a line.");
+    LOG_ACCESS: Key<Choice<AccessLog>> = key("access", r#""stdout""#,
+        choice(&[("stdout", AccessLog::Stdout), ("stderr", AccessLog::Stderr), ("off", AccessLog::Off)]),
+        "Where the access log goes, one line a request.");
+}
+
+section! { POOL: Tables "pool", "A set of interchangeable backends behind one endpoint path. There must be at least one.", below [&HEALTH];
+    POOL_PATH: Key<Text<String>> = key("path", r#""/mcp""#, text(values::pool_path, "a path such as \"/mcp\""),
+        "The endpoint path. No two pools share one.");
+    POOL_NAME: Optional<Text<String>> = Optional { name: "name", absent: "made from the path: /mcp is mcp, / is root", sample: r#""mcp""#,
+        form: text(values::name, "up to 64 letters, digits, `-`, `_` and `.`"),
+        doc: "The name in logs and metrics. No two pools share one." };
+    BACKENDS: Needed<List<pool::Backend>> = Needed { name: "backends", sample: r#"["http://127.0.0.1:3001/mcp"]"#,
+        form: List { element: pool::Backend, min: 1, max: 1024, bare: false },
+        doc: "The backends: URLs, or tables in braces" };
+    REHOME: Key<Choice<Rehome>> = key("rehome", r#""never""#, Choice { options: &[("never", Rehome::Never)], later: &["replay", "resume"] },
+        "What happens to a session whose backend is lost: it ends, and the client starts over (never).");
+    HTTP_VERSION: Key<Choice<HttpVersion>> = key("http_version", r#""1.1""#, choice(&[("1.1", HttpVersion::Http1), ("2", HttpVersion::Http2)]),
+        "Which HTTP the backends speak.");
+    HOST: Key<Choice<HostPolicy>> = key("host", r#""backend""#, choice(&[("backend", HostPolicy::Backend), ("client", HostPolicy::Client)]),
+        "Which Host the backends see: their own, or what the client sent.");
+    CONNECT_TIMEOUT: Key<Period> = key("connect_timeout", r#""1s""#, period(MILLISECOND, MINUTE),
+        "How long making a connection may take.");
+    RESPONSE_TIMEOUT: Key<Period> = key("response_timeout", r#""5m""#, period(MILLISECOND, DAY),
+        "From the end of the request to the end of the answer's header fields.");
+    POOL_IDLE_TIMEOUT: Key<Period> = key("idle_timeout", r#""4s""#, period(Duration::ZERO, HOUR),
+        "How long an unused connection to a backend is kept. Keep it below the backend's own limit, often 5s.");
+    POOL_MAX_CONNECTIONS: Key<Count<usize>> = key("max_connections", "1024", count(1, 1_000_000, 100_000),
+        "Connections to one backend.");
+    DNS_REFRESH: Key<Period> = key("dns_refresh", r#""5s""#, period(millis(100), HOUR),
+        "How long the addresses behind a dns+http name are believed at most. A shorter TTL is obeyed.");
+}
+
+section! { HEALTH: Table "pool.health", "How a pool's backends are watched.", below [];
+    HEALTH_KIND: Key<Choice<pool::Kind>> = key("kind", r#""tcp""#,
+        choice(&[("tcp", pool::Kind::Tcp), ("http", pool::Kind::Http), ("mcp", pool::Kind::Mcp)]),
+        "What a probe does: connect (tcp), expect a 2xx for a GET (http), or expect an MCP answer (mcp).");
+    HEALTH_PATH: Key<Text<String>> = key("path", r#""/health""#, text(values::probe_path, "a path such as \"/health\""),
+        "What an http probe asks for.");
+    EVERY: Key<Period> = key("every", r#""5s""#, period(millis(10), HOUR),
+        "Time between two probes of one backend.");
+    HEALTH_TIMEOUT: Key<Period> = key("timeout", r#""2s""#, period(MILLISECOND, MINUTE),
+        "How long one probe may take.");
+    EJECT_AFTER: Key<Count<u32>> = key("eject_after", "3", count(1, 1000, 1000),
+        "Failures in a row, of probes or requests, after which a backend gets nothing new.");
+    EJECT_FOR: Key<Period> = key("eject_for", r#""10s""#, period(millis(10), DAY),
+        "How long the first ejection lasts. Each further one in a row doubles it.");
+    EJECT_MAX: Key<Period> = key("eject_max", r#""5m""#, period(millis(10), DAY),
+        "How long an ejection lasts at most. At least eject_for.");
+    RECOVER_AFTER: Key<Count<u32>> = key("recover_after", "2", count(1, 1000, 1000),
+        "Probes in a row that must pass before an ejected backend is used again.");
+    MAX_EJECTED_PERCENT: Key<Count<u32>> = key("max_ejected_percent", "100", count(0, 100, 100),
+        "The share of a pool's backends that may be ejected at the same time.");
+}
+
+section! { BACKEND: Inline "pool.backends", "One backend, where more than its URL is to be said: { url = \"…\", weight = 2 }.", below [];
+    BACKEND_URL: Needed<Text<url::BackendUrl>> = Needed { name: "url", sample: r#""http://127.0.0.1:3001/mcp""#,
+        form: text(url::BackendUrl::parse, pool::URL), doc: "Where it is: http://host:port/path, or dns+http://name:port/path for every address behind a name" };
+    WEIGHT: Key<Count<u32>> = key("weight", "1", count(1, 1000, 1000),
+        "Its share of new sessions, relative to the others'.");
+    BACKEND_DRAIN: Key<Flag> = key("drain", "false", Flag,
+        "Whether it gets no new sessions and keeps only those that it has.");
+}
+
+const fn days(days: u64) -> Duration {
+    Duration::from_secs(days * 86_400)
+}
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Whether a setting is the same in two configurations.
+type Same = fn(&Config, &Config) -> bool;
+
+/// Keys whose change is in force only after a restart. All other changes are taken over by a reload.
+pub(super) static RESTART: [(&str, Same); 4] = [
+    ("listen", |old, new| old.listen == new.listen),
+    ("admin", |old, new| old.admin == new.admin),
+    ("threads", |old, new| old.threads == new.threads),
+    ("store.url", |old, new| old.store.url == new.store.url),
+];
+
+/// Every section, in the order of the reference.
+pub(super) fn sections() -> [&'static Section; 11] {
+    [&TOP, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &LOG, &POOL, &HEALTH, &BACKEND]
+}

@@ -1,0 +1,291 @@
+//! The checked settings, grouped by who owns them: plain data, ready for use. Nothing live ever stands
+//! here, so that a reload can replace them all; how they are read from a file is said elsewhere.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Uri;
+
+use super::address::AddressRange;
+use super::fault::Faults;
+use super::secret::SealingKey;
+use super::url::BackendUrl;
+
+/// One whole configuration, checked. Every value is within the range that the reference names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where clients connect; at least one, none twice.
+    pub listen: Vec<SocketAddr>,
+    /// Where the admin API (health, readiness, metrics) listens; `None` where it is off.
+    pub admin: Option<SocketAddr>,
+    /// Worker threads; 0 means one per core.
+    pub threads: usize,
+    /// In which form clients are refused.
+    pub refusals: Refusals,
+    /// How clients reach Moorline from outside, without a path; `None` takes it from each request's `Host`.
+    pub public_url: Option<Uri>,
+    /// From whom `Forwarded` and `X-Forwarded-*` are believed.
+    pub trusted_proxies: Vec<AddressRange>,
+    /// Hosts, beside the loopback names, that `Host` and `Origin` may name on a loopback listener.
+    pub allowed_hosts: Vec<String>,
+    /// Where what outlives a request is kept.
+    pub store: StoreSettings,
+    /// How Moorline goes away.
+    pub drain: DrainSettings,
+    /// How long sessions live, and how many there may be.
+    pub session: SessionSettings,
+    /// What one client may cost.
+    pub bounds: Bounds,
+    /// How event streams are kept.
+    pub stream: StreamSettings,
+    /// The pools; at least one, with distinct names and paths.
+    pub pools: Vec<PoolSettings>,
+    /// What is logged, and how.
+    pub log: LogSettings,
+    /// What is allowed but worth a second look. Empty in a careful configuration.
+    pub warnings: Faults,
+}
+
+/// In which form clients are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusals {
+    /// HTTP status and JSON-RPC error together, but a 200 for SDKs known to tear down their session on anything else.
+    Auto,
+    /// Always HTTP status and JSON-RPC error together.
+    Http,
+    /// Always the JSON-RPC error in a 200.
+    JsonRpc,
+}
+
+/// Settings of the stores.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreSettings {
+    /// Which store, and where.
+    pub url: StoreUrl,
+    /// How long one store operation may take.
+    pub timeout: Duration,
+    /// The key that seals session ids; `None` leaves it to the store to make and keep one.
+    pub sealing_key: Option<SealingKey>,
+}
+
+/// Which store, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// This process's memory: gone with it.
+    Memory,
+    /// One embedded file in this directory: outlives the process.
+    Disk(PathBuf),
+}
+
+/// Settings of a graceful stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainSettings {
+    /// How long readiness is denied while everything is still served, so that balancers notice. At most `deadline`.
+    pub notice: Duration,
+    /// How long a stop may take in all, from the signal on.
+    pub deadline: Duration,
+}
+
+/// Settings of sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// How long a session may rest (no request in flight, no open stream) before it ends. At most `lifetime`.
+    pub idle: Duration,
+    /// How long a session lives at most.
+    pub lifetime: Duration,
+    /// Sessions that one authenticated caller may have.
+    pub per_caller: usize,
+    /// Sessions of all callers together, on this instance.
+    pub max: usize,
+}
+
+/// What one client may cost. Sizes are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// A request's body.
+    pub max_body: usize,
+    /// All header fields of one message together.
+    pub max_header_block: usize,
+    /// Header fields in one message.
+    pub max_headers: usize,
+    /// A request's target (path and query).
+    pub max_url: usize,
+    /// How deep JSON may nest.
+    pub max_depth: usize,
+    /// Messages in one JSON-RPC batch.
+    pub max_batch: usize,
+    /// From a connection's or request's first byte to the end of its header fields.
+    pub header_timeout: Duration,
+    /// From the end of the header fields to the end of the body.
+    pub body_timeout: Duration,
+    /// How long a kept connection may stay without a request.
+    pub idle_timeout: Duration,
+    /// How long a client may take nothing of an answer that waits for it.
+    pub write_timeout: Duration,
+    /// Client connections at the same time, over all listening addresses.
+    pub max_connections: usize,
+    /// Bytes of an incomplete server-sent event that are held back at most.
+    pub max_event: usize,
+    /// The largest JSON answer that is buffered because ids in it may have to be rewritten.
+    pub inspect: usize,
+    /// HTTP/2 streams in one client connection.
+    pub max_streams_per_connection: u32,
+    /// Open notification streams (GET and `subscriptions/listen`) at the same time.
+    pub max_listen_streams: usize,
+}
+
+/// Settings of event streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamSettings {
+    /// After how much quiet a comment is sent; `None` sends none.
+    pub heartbeat: Option<Duration>,
+    /// After what time clients are told to come back when a notification stream ends (`retry:`).
+    pub retry: Duration,
+}
+
+/// Settings of one pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolSettings {
+    /// The name in logs and metrics.
+    pub name: String,
+    /// The endpoint path: starts with `/`, and has no trailing one but for `/` itself.
+    pub path: String,
+    /// The interchangeable backends; at least one, none twice.
+    pub backends: Vec<BackendSettings>,
+    /// What happens to a session whose backend is lost.
+    pub rehome: Rehome,
+    /// Which HTTP the backends speak.
+    pub http_version: HttpVersion,
+    /// Which `Host` the backends see.
+    pub host: HostPolicy,
+    /// How long making a connection may take.
+    pub connect_timeout: Duration,
+    /// From the end of the request to the end of the answer's header fields.
+    pub response_timeout: Duration,
+    /// How long an unused connection to a backend is kept.
+    pub idle_timeout: Duration,
+    /// Connections to one backend.
+    pub max_connections: usize,
+    /// How often a name is resolved anew at least; a shorter TTL is obeyed.
+    pub dns_refresh: Duration,
+    /// How backends are watched.
+    pub health: HealthSettings,
+}
+
+/// Settings of one backend, or of all backends behind one name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackendSettings {
+    /// Where it is.
+    pub url: BackendUrl,
+    /// Its share of new sessions, relative to the others' (1 to 1000).
+    pub weight: u32,
+    /// Whether it gets no new sessions and keeps only those that it has.
+    pub drain: bool,
+}
+
+/// What happens to a session whose backend is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rehome {
+    /// It ends: the client gets 404 and starts over.
+    Never,
+}
+
+/// Which HTTP the backends speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 without TLS, by prior knowledge (RFC 9113 §3.3).
+    Http2,
+}
+
+/// Which `Host` the backends see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostPolicy {
+    /// The backend's own authority.
+    Backend,
+    /// What the client sent.
+    Client,
+}
+
+/// How backends are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthSettings {
+    /// What a probe does.
+    pub kind: Probe,
+    /// Time between two probes of one backend.
+    pub every: Duration,
+    /// How long one probe may take.
+    pub timeout: Duration,
+    /// Failures in a row, of probes or requests, after which a backend is ejected.
+    pub eject_after: u32,
+    /// How long the first ejection lasts; each further one in a row doubles it.
+    pub eject_for: Duration,
+    /// How long an ejection lasts at most. At least `eject_for`.
+    pub eject_max: Duration,
+    /// Probes in a row that must pass before an ejected backend is used again.
+    pub recover_after: u32,
+    /// The share of a pool's backends (percent) that may be ejected at the same time.
+    pub max_ejected_percent: u32,
+}
+
+/// What a probe does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Makes a connection.
+    Tcp,
+    /// Expects a 2xx for a GET of this path.
+    Http {
+        /// The path and query to ask for.
+        path: String,
+    },
+    /// Expects an MCP answer at the backend's own path.
+    Mcp,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The least severe level that is logged.
+    pub level: LogLevel,
+    /// The form of log lines.
+    pub format: LogFormat,
+    /// Where the access log goes.
+    pub access: AccessLog,
+}
+
+/// How severe a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Something failed that should not.
+    Error,
+    /// Something is odd, and goes on.
+    Warn,
+    /// What an operator wants to know.
+    Info,
+    /// What a developer wants to know.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Standard output.
+    Stdout,
+    /// Standard error, among the other log lines.
+    Stderr,
+    /// Nowhere.
+    Off,
+}

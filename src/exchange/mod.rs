@@ -1,0 +1,220 @@
+//! One client request on its walk, and what the stations tell each other about it, in typed fields. Facts only: it
+//! decides nothing and does no I/O.
+
+mod moored;
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+
+pub use moored::{Busy, Moored};
+
+use crate::fleet::{Backend, Pool};
+use crate::mcp::version::Era;
+use crate::names::{BackendId, CallerDigest, Epoch};
+use crate::reject::Asker;
+use crate::store::Berth;
+
+/// Where a protected resource describes itself (RFC 9728 §3). Such a path belongs to the pool whose path it ends with.
+pub const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
+/// One client request on its walk.
+#[derive(Debug)]
+pub struct Exchange {
+    /// When its header fields were complete.
+    pub started: Instant,
+    /// The pool whose path it names.
+    pub pool: Arc<Pool>,
+    /// Who asks.
+    pub caller: Caller,
+    /// Which family of protocol versions it speaks. A property of the request, not of the connection.
+    pub era: Era,
+    /// What it asks for.
+    pub ask: Ask,
+    /// To whom a refusal would go.
+    pub asker: Asker,
+    /// Where it came from, hop by hop.
+    pub origin: Origin,
+    /// The `Last-Event-ID` that a stream is resumed from, as the client sent it.
+    pub resumes: Option<Box<str>>,
+    /// HTTP's method.
+    pub method: Method,
+    /// The request target as it came.
+    pub uri: Uri,
+    /// The host that the client asked for.
+    pub host: Option<HeaderValue>,
+    /// The session id that the client sent.
+    pub claim: Option<HeaderValue>,
+    /// The header fields as they came, until the relay takes them.
+    pub headers: HeaderMap,
+    /// The body, whole and within its bound.
+    pub body: Bytes,
+}
+
+/// Who is asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Nobody authenticated: the client's address.
+    Address(IpAddr),
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+    /// Whether the peer is a trusted proxy, whose forwarding header fields are believed and passed on.
+    pub trusted: bool,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub enum Ask {
+    /// A JSON-RPC request.
+    Call(Call),
+    /// A JSON-RPC notification.
+    Note(Act),
+    /// A JSON-RPC response to a server's request.
+    Reply,
+    /// Several messages at once (2025-03-26): what they do beyond being relayed.
+    Batch(Vec<Act>),
+    /// GET: the session's notification stream, or the rest of an earlier stream.
+    Stream,
+    /// DELETE: the session shall end.
+    Goodbye,
+    /// Something that any backend may answer and that belongs to no session: OPTIONS, well-known documents.
+    Plain,
+}
+
+/// A JSON-RPC request.
+#[derive(Debug)]
+pub struct Call {
+    /// Its id, raw JSON.
+    pub id: Box<str>,
+    /// Its method.
+    pub method: Box<str>,
+    /// The tool, prompt or resource that it names.
+    pub name: Option<Box<str>>,
+    /// What it does beyond being relayed.
+    pub act: Act,
+}
+
+/// What a message does beyond being relayed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Nothing.
+    None,
+    /// It opens a session; the raw JSON of its params.
+    Initialize(Box<str>),
+    /// The client has seen the answer to `initialize`.
+    Initialized,
+    /// It sets the log level.
+    SetLevel(Box<str>),
+    /// It subscribes to a resource.
+    Subscribe(Box<str>),
+    /// It ends the subscription to a resource.
+    Unsubscribe(Box<str>),
+    /// It asks for the list of tools, from which the catalogue learns.
+    ListTools,
+    /// It may be answered with `input_required`, or be the retry of such an answer.
+    Rounds(Option<Retry>),
+    /// It opens a stream of change notifications; the raw JSON of its filter.
+    Listen(Box<str>),
+}
+
+/// The retry of an `input_required` result.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Where the raw `requestState` lies in the body.
+    pub state: Range<usize>,
+    /// The backend that minted the state, once it has been opened; none where the text was not ours.
+    pub backend: Option<BackendId>,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub struct Heading {
+    /// The backend.
+    pub backend: Arc<Backend>,
+    /// The session's berth there, where the request has a session.
+    pub berth: Option<Arc<Berth>>,
+}
+
+impl Heading {
+    /// The epoch of the berth; 0 where there is none.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.berth.as_ref().map_or(Epoch(0), |berth| berth.epoch)
+    }
+}
+
+impl Caller {
+    /// What a session is bound to: nobody in particular where nobody is authenticated, since there the id is the secret
+    /// and a client whose address changes keeps its session.
+    #[must_use]
+    pub const fn digest(&self) -> CallerDigest {
+        match self {
+            Self::Address(_) => CallerDigest::ANYBODY,
+        }
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub const fn addr(&self) -> IpAddr {
+        match self {
+            Self::Address(addr) => *addr,
+        }
+    }
+}
+
+impl Exchange {
+    /// Whether the request opens a session.
+    #[must_use]
+    pub const fn opens_session(&self) -> bool {
+        matches!(&self.ask, Ask::Call(Call { act: Act::Initialize(_), .. }))
+    }
+
+    /// Whether it belongs to a session, or would, if the pool keeps any.
+    #[must_use]
+    pub fn wants_session(&self) -> bool {
+        self.era == Era::Legacy && !self.opens_session() && !matches!(self.ask, Ask::Plain)
+    }
+
+    /// Whether an unfinished answer would leave somebody waiting: the ids that wait.
+    #[must_use]
+    pub fn waiting(&self) -> &[Box<str>] {
+        &self.asker.ids
+    }
+
+    /// The JSON-RPC method, or what HTTP calls it where there is none.
+    #[must_use]
+    pub fn verb(&self) -> &str {
+        match &self.ask {
+            Ask::Call(call) => &call.method,
+            Ask::Note(Act::Initialized) => "notifications/initialized",
+            Ask::Note(_) => "notification",
+            Ask::Reply => "reply",
+            Ask::Batch(_) => "batch",
+            Ask::Stream | Ask::Goodbye | Ask::Plain => self.method.as_str(),
+        }
+    }
+}
+
+/// A backend's answer, as far as it is known when its header fields (and a short body) have come.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP's status.
+    pub status: StatusCode,
+    /// The end-to-end header fields.
+    pub headers: HeaderMap,
+    /// The body where it was short enough to be waited for; `None` where it is streamed.
+    pub whole: Option<Bytes>,
+}
+
+/// What is done with the final response to a request whose answer is streamed: it is shown each response as it passes, and
+/// may put another text in its place.
+pub type Lesson = Box<dyn FnMut(&[u8]) -> Option<Vec<u8>> + Send>;

@@ -1,0 +1,159 @@
+//! The fleet: which pools there are, which backends lie in them, and how each of them is doing. Live state
+//! only; it neither chooses nor probes. A reload swaps the lists and keeps every backend that stays.
+
+mod backend;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+
+pub use backend::{Backend, Flight, Load};
+
+use crate::config::PoolSettings;
+use crate::names::{BackendId, PoolId};
+use crate::seal::digest;
+
+/// All pools of this instance.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    pools: ArcSwap<Vec<Arc<Pool>>>,
+}
+
+/// A named set of interchangeable backends behind one endpoint path.
+#[derive(Debug)]
+pub struct Pool {
+    /// The same on every instance and after every restart.
+    pub id: PoolId,
+    settings: ArcSwap<PoolSettings>,
+    backends: ArcSwap<Vec<Arc<Backend>>>,
+    keeps_sessions: AtomicBool,
+}
+
+impl Fleet {
+    /// A fleet of the pools that the configuration names; their backends are found by discovery.
+    #[must_use]
+    pub fn new(settings: &[PoolSettings]) -> Self {
+        let fleet = Self::default();
+        fleet.reconfigure(settings);
+        fleet
+    }
+
+    /// Takes a new configuration. Pools whose path stays keep their backends and what is known of them.
+    pub fn reconfigure(&self, settings: &[PoolSettings]) {
+        let old = self.pools.load();
+        let pools = settings.iter().map(|new| match old.iter().find(|pool| pool.id == pool_id(&new.path)) {
+            Some(pool) => {
+                pool.settings.store(Arc::new(new.clone()));
+                Arc::clone(pool)
+            }
+            None => Arc::new(Pool::new(new.clone())),
+        });
+        self.pools.store(Arc::new(pools.collect()));
+    }
+
+    /// The pool that is served at this path.
+    #[must_use]
+    pub fn at(&self, path: &str) -> Option<Arc<Pool>> {
+        self.pools.load().iter().find(|pool| pool.settings.load().path == path).cloned()
+    }
+
+    /// The pool with this id.
+    #[must_use]
+    pub fn pool(&self, id: PoolId) -> Option<Arc<Pool>> {
+        self.pools.load().iter().find(|pool| pool.id == id).cloned()
+    }
+
+    /// All pools.
+    #[must_use]
+    pub fn pools(&self) -> Arc<Vec<Arc<Pool>>> {
+        self.pools.load_full()
+    }
+}
+
+impl Pool {
+    fn new(settings: PoolSettings) -> Self {
+        Self {
+            id: pool_id(&settings.path),
+            settings: ArcSwap::from_pointee(settings),
+            backends: ArcSwap::default(),
+            keeps_sessions: AtomicBool::new(false),
+        }
+    }
+
+    /// What the configuration says of the pool now.
+    #[must_use]
+    pub fn settings(&self) -> arc_swap::Guard<Arc<PoolSettings>> {
+        self.settings.load()
+    }
+
+    /// The backends as discovery last saw them.
+    #[must_use]
+    pub fn backends(&self) -> arc_swap::Guard<Arc<Vec<Arc<Backend>>>> {
+        self.backends.load()
+    }
+
+    /// The backend with this id, if it is (still) in the pool.
+    #[must_use]
+    pub fn backend(&self, id: BackendId) -> Option<Arc<Backend>> {
+        self.backends.load().iter().find(|backend| backend.id == id).cloned()
+    }
+
+    /// Replaces the list of backends. Those that left are marked so that their streams end.
+    pub fn set_backends(&self, backends: Vec<Arc<Backend>>) {
+        let old = self.backends.swap(Arc::new(backends));
+        let new = self.backends.load();
+        for gone in old.iter().filter(|old| !new.iter().any(|new| new.id == old.id)) {
+            gone.leave();
+        }
+    }
+
+    /// Whether a backend of this pool has ever issued a session id, as far as this instance knows.
+    #[must_use]
+    pub fn keeps_sessions(&self) -> bool {
+        self.keeps_sessions.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that backends of this pool issue session ids.
+    pub fn learn_that_it_keeps_sessions(&self) {
+        if !self.keeps_sessions() {
+            self.keeps_sessions.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A request to a backend, or its probe, has failed. Ejects it when that was once too often and the pool can spare it.
+    /// `dead` also lets go of the streams that it still holds.
+    pub fn failed(&self, backend: &Backend, now: Instant, dead: bool) {
+        let settings = &self.settings.load().health;
+        if !backend.failed(settings) || !self.can_spare_one(settings.max_ejected_percent) {
+            return;
+        }
+        let lasts = backend.eject(now, settings, dead);
+        tracing::warn!(backend = %backend.name, for_ms = lasts.as_millis(), dead, "backend ejected");
+    }
+
+    fn can_spare_one(&self, percent: u32) -> bool {
+        let backends = self.backends.load();
+        let out = backends.iter().filter(|backend| !backend.takes_requests()).count();
+        (out + 1) * 100 <= backends.len() * percent as usize
+    }
+
+    /// Whether any backend can take a request now.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.backends.load().iter().any(|backend| backend.takes_requests())
+    }
+}
+
+/// The id of the pool at this path.
+#[must_use]
+pub fn pool_id(path: &str) -> PoolId {
+    PoolId(u32::from_be_bytes(digest(&[b"pool", path.as_bytes()])))
+}
+
+/// The id of the backend with this name (authority and path).
+#[must_use]
+pub fn backend_id(name: &str) -> BackendId {
+    BackendId(u64::from_be_bytes(digest(&[b"backend", name.as_bytes()])))
+}

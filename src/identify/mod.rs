@@ -1,0 +1,255 @@
+//! The identify station: turns bytes into facts. It reads the body within its bounds, peeks at the JSON-RPC envelope,
+//! tells the era, and refuses what cannot be understood. It knows nothing of sessions and backends.
+
+mod act;
+mod body;
+mod host;
+mod origin;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request};
+use hyper::body::Incoming;
+
+use crate::clock::Clock;
+use crate::config::{AddressRange, Bounds};
+use crate::exchange::{Ask, Call, Caller, Exchange, Origin, WELL_KNOWN};
+use crate::fleet::{Fleet, Pool};
+use crate::mcp::accept::Accepts;
+use crate::mcp::envelope::{self, Body, Kind, Message};
+use crate::mcp::header::check_modern;
+use crate::mcp::version::{Era, LAST_EVENT_ID, MCP_PROTOCOL_VERSION, MCP_SESSION_ID};
+use crate::reject::{Asker, Cause, Reject};
+
+/// The identify station.
+#[derive(Debug)]
+pub struct Identify {
+    settings: ArcSwap<Settings>,
+    fleet: Arc<Fleet>,
+    clock: Clock,
+}
+
+/// What the identify station needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What one request may cost.
+    pub bounds: Bounds,
+    /// From whom forwarding header fields are believed.
+    pub trusted_proxies: Vec<AddressRange>,
+    /// Hosts, beside the loopback names, that `Host` and `Origin` may name on a loopback listener.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// The connection that a request came on.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Whether the listener can only be reached from this machine.
+    pub loopback: bool,
+}
+
+impl Identify {
+    /// A station with these settings.
+    #[must_use]
+    pub fn new(settings: Settings, fleet: Arc<Fleet>, clock: Clock) -> Self {
+        Self { settings: ArcSwap::from_pointee(settings), fleet, clock }
+    }
+
+    /// Takes a new configuration.
+    pub fn reconfigure(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// Reads a request to its end and says what it is.
+    ///
+    /// # Errors
+    /// A [`Reject`] that carries the request's own id wherever it could be read.
+    pub async fn read(&self, request: Request<Incoming>, connection: Connection) -> Result<Exchange, Reject> {
+        let started = self.clock.now();
+        let settings = self.settings.load_full();
+        let (parts, incoming) = request.into_parts();
+        let nobody = |cause: Cause| cause.to(Asker::default());
+        check_head(&parts, &settings, connection).map_err(nobody)?;
+        let pool = self.fleet.at(pool_path(parts.uri.path())).ok_or_else(|| nobody(Cause::NoSuchPath))?;
+        let plain = check_method(&parts).map_err(nobody)?;
+        let fragile = is_fragile(&parts.headers);
+        let body = body::read(incoming, &parts.headers, &settings.bounds).await;
+        let body = body.map_err(|fault| fault.cause.to(Asker { ids: fault.ids, fragile, batch: false }))?;
+        let facts = match (&parts.method, plain) {
+            (&Method::POST, false) => read_message(&parts, &body, &settings.bounds, fragile)?,
+            _ => Facts::without_message(&parts, plain),
+        };
+        Ok(self.exchange(parts, pool, facts, (started, body), origin::of(&settings, connection)))
+    }
+
+    fn exchange(
+        &self,
+        parts: Parts,
+        pool: Arc<Pool>,
+        facts: Facts,
+        (started, body): (std::time::Instant, bytes::Bytes),
+        origin: Origin,
+    ) -> Exchange {
+        let caller = Caller::Address(origin::client(origin, &parts.headers));
+        Exchange {
+            started,
+            pool,
+            caller,
+            era: facts.era,
+            ask: facts.ask,
+            asker: facts.asker,
+            origin,
+            resumes: resumes(&parts.headers),
+            host: asked_host(&parts),
+            method: parts.method,
+            claim: parts.headers.get(MCP_SESSION_ID).cloned(),
+            uri: parts.uri,
+            headers: parts.headers,
+            body,
+        }
+    }
+}
+
+/// What the body (or its absence) says.
+struct Facts {
+    era: Era,
+    ask: Ask,
+    asker: Asker,
+}
+
+impl Facts {
+    fn without_message(parts: &Parts, plain: bool) -> Self {
+        let ask = match parts.method {
+            _ if plain => Ask::Plain,
+            Method::GET => Ask::Stream,
+            _ => Ask::Goodbye,
+        };
+        Self { era: Era::Legacy, ask, asker: Asker::default() }
+    }
+}
+
+/// Well-known documents belong to the pool that their path ends with (RFC 9728 §3.1).
+fn pool_path(path: &str) -> &str {
+    match path.strip_prefix(WELL_KNOWN) {
+        Some("") => "/",
+        Some(rest) => rest,
+        None => path,
+    }
+}
+
+fn check_head(parts: &Parts, settings: &Settings, connection: Connection) -> Result<(), Cause> {
+    let url = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if url > settings.bounds.max_url {
+        return Err(Cause::UrlTooLong(settings.bounds.max_url));
+    }
+    // Four bytes a field for the colon, the space and the line's end.
+    let block: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if block > settings.bounds.max_header_block || parts.headers.len() > settings.bounds.max_headers {
+        return Err(Cause::HeadersTooLarge(settings.bounds.max_header_block));
+    }
+    host::check(parts, settings, connection)
+}
+
+/// Returns whether the request is for something that is relayed as it stands.
+fn check_method(parts: &Parts) -> Result<bool, Cause> {
+    let well_known = parts.uri.path().starts_with(WELL_KNOWN);
+    match parts.method {
+        Method::OPTIONS => Ok(true),
+        Method::GET if well_known => Ok(true),
+        Method::GET if !Accepts::of(&parts.headers).event_stream => Err(Cause::NotAcceptable),
+        Method::POST if well_known => Err(Cause::MethodNotAllowed),
+        Method::POST | Method::GET | Method::DELETE => Ok(false),
+        _ => Err(Cause::MethodNotAllowed),
+    }
+}
+
+fn read_message(parts: &Parts, body: &[u8], bounds: &Bounds, fragile: bool) -> Result<Facts, Reject> {
+    let header = parts.headers.get(MCP_PROTOCOL_VERSION).and_then(|version| version.to_str().ok());
+    let header_era = header.map_or(Era::Legacy, Era::of);
+    let limits = envelope::Bounds { max_depth: bounds.max_depth, max_batch: bounds.max_batch };
+    let peeked = envelope::peek(body, &limits).map_err(|fault| {
+        let ids = fault.id.iter().map(|id| Box::from(&**id)).collect();
+        let fragile = fragile && header_era == Era::Legacy;
+        body::explain(&fault.error).to(Asker { ids, batch: false, fragile })
+    })?;
+    let era = match &peeked {
+        Body::One(message) if message.params.meta_version.is_some() => Era::Modern,
+        Body::One(message) if message.is_request("initialize") => Era::Legacy,
+        _ => header_era,
+    };
+    let asker = asker_of(&peeked, fragile && era == Era::Legacy);
+    match check_message(parts, &peeked, era) {
+        Ok(()) => Ok(Facts { era, ask: ask_of(peeked, body), asker }),
+        Err(cause) => Err(cause.to(asker)),
+    }
+}
+
+fn check_message(parts: &Parts, peeked: &Body<'_>, era: Era) -> Result<(), Cause> {
+    if !is_json(&parts.headers) {
+        return Err(Cause::MediaType);
+    }
+    let accepts = Accepts::of(&parts.headers);
+    if !accepts.json && !accepts.event_stream {
+        return Err(Cause::NotAcceptable);
+    }
+    match peeked {
+        Body::One(message) if era == Era::Modern => {
+            check_modern(&parts.headers, message).map_err(|mismatch| Cause::HeaderMismatch(mismatch.to_string()))
+        }
+        Body::Batch(_) if era == Era::Modern => {
+            Err(Cause::BadMessage("this protocol version has no batches; send each message by itself".into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn asker_of(peeked: &Body<'_>, fragile: bool) -> Asker {
+    let waits = |message: &Message<'_>| match message.kind {
+        Kind::Request { id, .. } => Some(id.into()),
+        _ => None,
+    };
+    let ids = peeked.messages().iter().filter_map(waits).collect();
+    Asker { ids, batch: matches!(peeked, Body::Batch(_)), fragile }
+}
+
+fn ask_of(peeked: Body<'_>, body: &[u8]) -> Ask {
+    match peeked {
+        Body::One(message) => {
+            let act = act::of(&message, body);
+            let name = message.name().map(Box::from);
+            match message.kind {
+                Kind::Request { id, method } => Ask::Call(Call { id: id.into(), method: method.into(), name, act }),
+                Kind::Notification { .. } => Ask::Note(act),
+                Kind::Response { .. } => Ask::Reply,
+            }
+        }
+        Body::Batch(messages) => Ask::Batch(messages.iter().map(|message| act::of(message, body)).collect()),
+    }
+}
+
+fn asked_host(parts: &Parts) -> Option<HeaderValue> {
+    match parts.uri.authority() {
+        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+        None => parts.headers.get(HOST).cloned(),
+    }
+}
+
+fn resumes(headers: &HeaderMap) -> Option<Box<str>> {
+    headers.get(LAST_EVENT_ID)?.to_str().ok().map(Box::from)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// Measured: clients on `python-httpx/` (Python SDK 1.x; 2.x says `python-httpx2/`) tear down their session on any 4xx or 5xx but 404.
+fn is_fragile(headers: &HeaderMap) -> bool {
+    headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"python-httpx/"))
+}

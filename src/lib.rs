@@ -1,0 +1,27 @@
+//! Moorline stands in front of several replicas of an MCP server and makes them behave like one server that never goes
+//! away. Start reading at [`walk`]: it is the program, and every station's room is named there.
+
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod drain;
+pub mod exchange;
+pub mod fleet;
+pub mod identify;
+pub mod listener;
+pub mod mcp;
+pub mod names;
+pub mod observe;
+pub mod reject;
+pub mod relay;
+pub mod route;
+pub mod seal;
+pub mod session;
+pub mod store;
+pub mod sweep;
+pub mod tasks;
+pub mod walk;
+pub mod wire;

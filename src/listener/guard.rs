@@ -1,0 +1,246 @@
+//! What one connection may make us wait for: the end of its header fields, its next request, its taking of an answer.
+//! Deadlines hang on the worker's sweep: no timer per request. It knows sockets and times, no HTTP but one refusal.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::config::Bounds;
+use crate::sweep::{Sweep, Swept, ticks};
+
+/// Written when header fields do not come to their end in time; no request is known yet that it could answer.
+const SLOW_HEADERS: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nContent-Length: 156\r\nConnection: close\r\n\r\n{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":408,\"message\":\"the header fields did not arrive in time; send them again\",\"data\":{\"reason\":\"slow_headers\"}}}     ";
+
+/// What a connection waits for, seen from the sweep. Ticks; 0 means that it does not wait.
+#[derive(Debug)]
+pub struct Guard {
+    waker: AtomicWaker,
+    exchanges: AtomicU32,
+    idle_since: AtomicU32,
+    head_since: AtomicU32,
+    stuck_since: AtomicU32,
+    expired: AtomicBool,
+    limits: Limits,
+    sweep: Arc<Sweep<Guard>>,
+}
+
+/// The deadlines, in ticks.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    idle: u32,
+    head: u32,
+    write: u32,
+}
+
+impl Guard {
+    /// A guard for a connection that has just been accepted: its first header fields are due.
+    pub fn new(sweep: &Arc<Sweep<Self>>, bounds: &Bounds) -> Arc<Self> {
+        let limits = Limits {
+            idle: ticks(bounds.idle_timeout),
+            head: ticks(bounds.header_timeout),
+            write: ticks(bounds.write_timeout),
+        };
+        let guard = Arc::new(Self {
+            waker: AtomicWaker::new(),
+            exchanges: AtomicU32::new(0),
+            idle_since: AtomicU32::new(0),
+            head_since: AtomicU32::new(sweep.tick()),
+            stuck_since: AtomicU32::new(0),
+            expired: AtomicBool::new(false),
+            limits,
+            sweep: Arc::clone(sweep),
+        });
+        sweep.enter(&guard);
+        guard
+    }
+
+    /// A request has been read to the end of its header fields. It is under way until the guard that is returned is dropped.
+    pub fn exchange(self: &Arc<Self>) -> InExchange {
+        self.exchanges.fetch_add(1, Ordering::Relaxed);
+        self.head_since.store(0, Ordering::Relaxed);
+        self.idle_since.store(0, Ordering::Relaxed);
+        InExchange(Arc::clone(self))
+    }
+
+    /// HTTP/2 has no header fields that dribble on for ever: hyper bounds them.
+    pub fn has_begun(&self) {
+        self.head_since.store(0, Ordering::Relaxed);
+        self.idle_since.store(self.sweep.tick(), Ordering::Relaxed);
+    }
+
+    fn heard(&self) {
+        if self.idle_since.swap(0, Ordering::Relaxed) != 0 {
+            self.head_since.store(self.sweep.tick(), Ordering::Relaxed);
+        }
+    }
+
+    fn due(&self, tick: u32) -> bool {
+        let over = |since: &AtomicU32, limit: u32| match since.load(Ordering::Relaxed) {
+            0 => false,
+            since => tick.wrapping_sub(since) > limit,
+        };
+        over(&self.idle_since, self.limits.idle)
+            || over(&self.head_since, self.limits.head)
+            || over(&self.stuck_since, self.limits.write)
+    }
+}
+
+impl Swept for Guard {
+    fn sweep(&self, tick: u32) {
+        if self.due(tick) {
+            self.expired.store(true, Ordering::Relaxed);
+            self.waker.wake();
+        }
+    }
+}
+
+/// A request is under way on a connection.
+#[derive(Debug)]
+pub struct InExchange(Arc<Guard>);
+
+impl Drop for InExchange {
+    fn drop(&mut self) {
+        if self.0.exchanges.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.idle_since.store(self.0.sweep.tick(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// A client's socket under guard.
+#[derive(Debug)]
+pub struct Guarded {
+    stream: TcpStream,
+    guard: Arc<Guard>,
+}
+
+impl Guarded {
+    /// Puts a socket under guard.
+    pub const fn new(stream: TcpStream, guard: Arc<Guard>) -> Self {
+        Self { stream, guard }
+    }
+
+    fn check(&self, context: &Context<'_>) -> io::Result<()> {
+        self.guard.waker.register(context.waker());
+        if !self.guard.expired.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if self.guard.head_since.load(Ordering::Relaxed) != 0 {
+            // Best effort: the connection is closed either way.
+            drop(self.stream.try_write(SLOW_HEADERS));
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    fn wrote<T>(&self, result: Poll<T>) -> Poll<T> {
+        let stuck = &self.guard.stuck_since;
+        match &result {
+            Poll::Ready(_) => stuck.store(0, Ordering::Relaxed),
+            Poll::Pending if stuck.load(Ordering::Relaxed) == 0 => {
+                stuck.store(self.guard.sweep.tick(), Ordering::Relaxed);
+            }
+            Poll::Pending => {}
+        }
+        result
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
+        match &polled {
+            Poll::Ready(Ok(())) if buffer.filled().len() > before => this.guard.heard(),
+            Poll::Ready(_) => {}
+            Poll::Pending => this.check(context)?,
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_write(context, buffer);
+        if polled.is_pending() {
+            this.check(context)?;
+        }
+        this.wrote(polled)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_write_vectored(context, buffers);
+        if polled.is_pending() {
+            this.check(context)?;
+        }
+        this.wrote(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+/// A response's body, during which its request is under way.
+pub struct During<B> {
+    body: B,
+    _exchange: InExchange,
+}
+
+impl<B> During<B> {
+    /// Ties the body to the exchange.
+    pub const fn new(body: B, exchange: InExchange) -> Self {
+        Self { body, _exchange: exchange }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for During<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_canned_refusal_says_its_own_length() {
+        let text = std::str::from_utf8(SLOW_HEADERS).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}", body.len())), "body has {} bytes", body.len());
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+    }
+}

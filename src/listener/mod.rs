@@ -1,0 +1,116 @@
+//! The listener: accepts connections, hands each to the least loaded worker thread, speaks HTTP/1.1 and HTTP/2 on them, and
+//! keeps their bounds. What a request means is the walk's business.
+
+mod guard;
+pub mod health;
+mod serve;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+pub use worker::{Plan, Worker};
+
+use crate::drain::{Drain, Phase};
+use crate::identify::Connection;
+
+/// Connections that wait to be accepted, in the kernel.
+const BACKLOG: i32 = 1024;
+
+/// How long accepting rests after an error such as running out of file descriptors.
+const REST: Duration = Duration::from_millis(50);
+
+/// Sent to a connection that is one too many.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// The worker threads together, and how many connections they hold.
+pub struct Workers {
+    workers: Vec<Worker>,
+    connections: Arc<AtomicUsize>,
+    max_connections: Arc<AtomicUsize>,
+}
+
+/// Opens a listening socket.
+///
+/// # Errors
+/// What the system says, such as that the address is in use.
+pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for connections of the process before it.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+impl Workers {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// What the system says where it gives no thread.
+    pub fn start(plans: Vec<Plan>, max_connections: usize) -> io::Result<Self> {
+        let connections = Arc::new(AtomicUsize::new(0));
+        let workers = plans.into_iter().enumerate().map(|(number, plan)| Worker::start(number, plan, &connections));
+        let workers = workers.collect::<io::Result<Vec<_>>>()?;
+        Ok(Self { workers, connections, max_connections: Arc::new(AtomicUsize::new(max_connections)) })
+    }
+
+    /// Takes a new bound on connections.
+    pub fn reconfigure(&self, max_connections: usize) {
+        self.max_connections.store(max_connections, Ordering::Relaxed);
+    }
+
+    /// Accepts until the instance closes.
+    pub async fn accept(self: Arc<Self>, listener: TcpListener, drain: Drain) {
+        let loopback = listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback());
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = drain.reached(Phase::Closing) => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.place(stream, Connection { peer, loopback }),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(REST).await;
+                }
+            }
+        }
+    }
+
+    fn place(&self, stream: tokio::net::TcpStream, connection: Connection) {
+        if self.connections.load(Ordering::Relaxed) >= self.max_connections.load(Ordering::Relaxed) {
+            tracing::warn!(peer = %connection.peer, "connection refused: too many");
+            // Best effort: the connection is closed either way.
+            drop(stream.try_write(TOO_MANY));
+            return;
+        }
+        let Some(worker) = self.workers.iter().min_by_key(|worker| worker.connections()) else { return };
+        if let Err(error) = worker.take(stream, connection) {
+            tracing::warn!(peer = %connection.peer, %error, "a connection could not be handed over");
+        }
+    }
+
+    /// Waits until every thread has ended its connections, or until `deadline` has passed.
+    pub async fn join(&self, deadline: Duration) {
+        let done = async {
+            for worker in &self.workers {
+                worker.ended().await;
+            }
+        };
+        drop(tokio::time::timeout(deadline, done).await);
+    }
+
+    /// How many client connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}

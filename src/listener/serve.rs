@@ -1,0 +1,148 @@
+//! One connection: which HTTP it speaks, and the way from its requests to the walk.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+
+use super::guard::{During, Guard, Guarded};
+use super::health;
+use crate::config::Bounds;
+use crate::drain::{Drain, Phase};
+use crate::fleet::Fleet;
+use crate::identify::Connection;
+use crate::observe::Observed;
+use crate::relay::RelayBody;
+use crate::tasks::Executor;
+use crate::walk::Walk;
+
+/// How an HTTP/2 connection begins (RFC 9113 §3.4); no HTTP/1 method is `PRI`.
+const PREFACE: &[u8] = b"PRI";
+
+/// Room for header fields over our own bound, so that the refusal can say what was wrong.
+const SLACK: usize = 32 * 1024;
+
+/// Quiet HTTP/2 connections are asked for a sign of life this often.
+const H2_PING: Duration = Duration::from_secs(30);
+
+/// What all connections of one worker thread share.
+pub struct Server {
+    walk: Arc<Walk>,
+    fleet: Arc<Fleet>,
+    drain: Drain,
+    bounds: Bounds,
+}
+
+type Answer = Response<During<Observed<RelayBody>>>;
+
+impl Server {
+    pub const fn new(walk: Arc<Walk>, fleet: Arc<Fleet>, drain: Drain, bounds: Bounds) -> Self {
+        Self { walk, fleet, drain, bounds }
+    }
+
+    /// Serves a connection to its end.
+    pub async fn serve(&self, stream: std::net::TcpStream, connection: Connection, guard: Arc<Guard>) {
+        if let Err(error) = self.try_serve(stream, connection, guard).await {
+            tracing::trace!(peer = %connection.peer, %error, "connection ended");
+        }
+    }
+
+    async fn try_serve(
+        &self,
+        stream: std::net::TcpStream,
+        connection: Connection,
+        guard: Arc<Guard>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let stream = TcpStream::from_std(stream)?;
+        stream.set_nodelay(true)?;
+        let limit = self.bounds.header_timeout;
+        let Ok(speaks_h2) = tokio::time::timeout(limit, speaks_h2(&stream)).await else { return Ok(()) };
+        let io = TokioIo::new(Guarded::new(stream, Arc::clone(&guard)));
+        if speaks_h2? {
+            guard.has_begun();
+            return Ok(self.serve_h2(io, connection, guard).await?);
+        }
+        Ok(self.serve_h1(io, connection, guard).await?)
+    }
+
+    async fn serve_h1(&self, io: TokioIo<Guarded>, from: Connection, guard: Arc<Guard>) -> hyper::Result<()> {
+        let service = service_fn(|request| self.answer(request, from, &guard));
+        let served = http1::Builder::new()
+            .max_buf_size(self.bounds.max_header_block.max(self.bounds.max_url) + SLACK)
+            .serve_connection(io, service);
+        let mut served = pin!(served);
+        tokio::select! {
+            result = served.as_mut() => return result,
+            () = self.drain.reached(Phase::Closing) => served.as_mut().graceful_shutdown(),
+        }
+        served.await
+    }
+
+    async fn serve_h2(&self, io: TokioIo<Guarded>, from: Connection, guard: Arc<Guard>) -> hyper::Result<()> {
+        let walk = (Arc::clone(&self.walk), Arc::clone(&self.fleet), self.drain.clone());
+        let service = service_fn(move |request| {
+            let ((walk, fleet, drain), guard) = (walk.clone(), Arc::clone(&guard));
+            async move { answer(&walk, &fleet, &drain, request, (from, &guard)).await }
+        });
+        let headers = u32::try_from(self.bounds.max_header_block).unwrap_or(u32::MAX);
+        let served = http2::Builder::new(Executor)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(self.bounds.max_streams_per_connection)
+            .max_header_list_size(headers)
+            .keep_alive_interval(H2_PING)
+            .serve_connection(io, service);
+        let mut served = pin!(served);
+        tokio::select! {
+            result = served.as_mut() => return result,
+            () = self.drain.reached(Phase::Closing) => served.as_mut().graceful_shutdown(),
+        }
+        served.await
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        from: Connection,
+        guard: &Arc<Guard>,
+    ) -> Result<Answer, Infallible> {
+        answer(&self.walk, &self.fleet, &self.drain, request, (from, guard)).await
+    }
+}
+
+async fn answer(
+    walk: &Walk,
+    fleet: &Fleet,
+    drain: &Drain,
+    request: Request<Incoming>,
+    (from, guard): (Connection, &Arc<Guard>),
+) -> Result<Answer, Infallible> {
+    let exchange = guard.exchange();
+    let response = match health::answer(request.uri().path(), fleet, drain) {
+        Some(healthy) => healthy.map(|body: Bytes| Observed::unwatched(RelayBody::whole(body))),
+        None => walk.walk(request, from).await?,
+    };
+    Ok(response.map(|body| During::new(body, exchange)))
+}
+
+/// Looks at the first bytes without taking them.
+async fn speaks_h2(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        let seen = stream.peek(&mut first).await?;
+        let same = PREFACE.starts_with(&first[..seen]);
+        if seen == 0 || !same || seen == PREFACE.len() {
+            return Ok(same && seen == PREFACE.len());
+        }
+        // Only a part has come, and peeking again would return at once: rare enough to wait a moment.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

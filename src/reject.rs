@@ -1,0 +1,224 @@
+//! The one table of refusals: what each is called, its HTTP status, its JSON-RPC code, and the words that tell the
+//! reader what happened and what to do next. The only place where an error becomes a response. It decides
+//! nothing: stations say *that* they refuse, this file says *how* it looks.
+//!
+//! Codes of our own are HTTP's status numbers, since JSON-RPC reserves -32768 to -32000 and MCP 2026-07-28 forbids new
+//! codes there; where the specifications name a code, that one is used.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+
+use crate::config::Refusals;
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The body is not JSON (or not UTF-8); the text says where.
+    NotJson(String),
+    /// JSON, but no JSON-RPC message that can be handled; the text says why.
+    BadMessage(String),
+    /// A mirrored header does not match the body (MCP 2026-07-28, Server Validation).
+    HeaderMismatch(String),
+    /// The body is longer than its bound, in bytes.
+    BodyTooLarge(usize),
+    /// The header block is larger than its bound, in bytes.
+    HeadersTooLarge(usize),
+    /// The URL is longer than its bound, in bytes.
+    UrlTooLong(usize),
+    /// The body did not arrive in time.
+    SlowBody(Duration),
+    /// The endpoint does not know this HTTP method.
+    MethodNotAllowed,
+    /// The body is not declared as JSON.
+    MediaType,
+    /// The client takes neither JSON nor SSE.
+    NotAcceptable,
+    /// `Host` or `Origin` names somebody that may not speak to this listener (DNS rebinding).
+    ForeignHost(&'static str),
+    /// No pool has this path.
+    NoSuchPath,
+    /// The pool keeps sessions and the request names none.
+    SessionRequired,
+    /// The session id is forged, foreign, expired or ended.
+    SessionUnknown,
+    /// The session went down with its backend.
+    SessionLost,
+    /// No backend can take this now.
+    NoBackend,
+    /// This instance is shutting down.
+    Draining,
+    /// The store cannot keep a new session now.
+    StoreAway,
+    /// As many sessions (or streams) as the configuration allows.
+    Full(&'static str),
+    /// The backend broke the rules of HTTP, or broke off; the text says how.
+    BadGateway(String),
+    /// The backend refused the connection, or it broke before an answer came.
+    BackendLost,
+    /// The connection broke after the call was sent: nobody knows whether it ran.
+    OutcomeUnknown,
+    /// The backend did not answer in time.
+    GatewayTimeout(Duration),
+}
+
+/// Whose request it was that is refused: what is needed to answer in the right form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asker {
+    /// The request's own id as raw JSON, or none where it had none; several for a batch.
+    pub ids: Vec<Box<str>>,
+    /// The request was a batch, and so must its answer be.
+    pub batch: bool,
+    /// A legacy client known to tear down its session on a 4xx or 5xx (measured: `python-httpx`).
+    pub fragile: bool,
+}
+
+/// A refusal that ends the walk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Why.
+    pub cause: Cause,
+    /// To whom. Boxed: the happy path carries this type in every `Result`.
+    pub asker: Box<Asker>,
+}
+
+struct Row {
+    name: &'static str,
+    status: StatusCode,
+    code: i32,
+    text: Cow<'static, str>,
+}
+
+const PARSE_ERROR: i32 = -32700;
+const INVALID_REQUEST: i32 = -32600;
+const HEADER_MISMATCH: i32 = -32020;
+
+impl Cause {
+    /// Joins the cause with whom it is told to.
+    #[must_use]
+    pub fn to(self, asker: Asker) -> Reject {
+        Reject { cause: self, asker: Box::new(asker) }
+    }
+
+    /// The refusal's name, as it stands in logs and in the error's `data`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.row().name
+    }
+
+    /// The HTTP status that belongs to it.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.row().status
+    }
+
+    /// Seconds after which trying again makes sense, where it does.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::NoBackend | Self::StoreAway => Some(2),
+            Self::Draining => Some(1),
+            Self::Full(_) => Some(10),
+            _ => None,
+        }
+    }
+
+    /// A JSON-RPC error object for the request with the raw id `id`.
+    #[must_use]
+    pub fn to_json(&self, id: Option<&str>) -> String {
+        let row = self.row();
+        let message = serde_json::Value::from(row.text.as_ref());
+        let retry = self.retry_after().map_or_else(String::new, |secs| format!(",\"retryAfter\":{secs}"));
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{{\"code\":{},\"message\":{message},\"data\":{{\"reason\":\"{}\"{retry}}}}}}}",
+            id.unwrap_or("null"),
+            row.code,
+            row.name,
+        )
+    }
+
+    #[rustfmt::skip]
+    fn row(&self) -> Row {
+        match self {
+            Self::NotJson(what) => rpc("not_json", 400, PARSE_ERROR, format!("the body is not JSON: {what}; send one JSON-RPC message in UTF-8")),
+            Self::BadMessage(what) => rpc("bad_message", 400, INVALID_REQUEST, format!("not a JSON-RPC message that can be handled: {what}")),
+            Self::HeaderMismatch(what) => rpc("header_mismatch", 400, HEADER_MISMATCH, what.clone()),
+            Self::BodyTooLarge(limit) => http("body_too_large", 413, format!("the body is longer than {limit} bytes; send less, or raise bounds.max_body")),
+            Self::HeadersTooLarge(limit) => http("headers_too_large", 431, format!("the header block is larger than {limit} bytes; send less, or raise bounds.max_header_block")),
+            Self::UrlTooLong(limit) => http("url_too_long", 414, format!("the URL is longer than {limit} bytes; send less, or raise bounds.max_url")),
+            Self::SlowBody(limit) => http("slow_body", 408, format!("the body did not arrive within {limit:?}; send it again")),
+            Self::MethodNotAllowed => http("method_not_allowed", 405, "use POST for messages, GET for a session's stream, DELETE to end a session"),
+            Self::MediaType => http("media_type", 415, "send the message as Content-Type: application/json"),
+            Self::NotAcceptable => http("not_acceptable", 406, "the Accept header must allow application/json and text/event-stream (for GET: text/event-stream)"),
+            Self::ForeignHost(header) => http("foreign_host", 403, format!("the {header} header names a host that may not use this listener; add it to allowed_hosts if it should")),
+            Self::NoSuchPath => http("no_such_path", 404, "no pool is served at this path"),
+            Self::SessionRequired => http("session_required", 400, "this endpoint keeps sessions: send the Mcp-Session-Id that initialize gave, or initialize first"),
+            Self::SessionUnknown => http("session_unknown", 404, "session not found: it has ended or expired, or never was; start a new one with initialize"),
+            Self::SessionLost => http("session_lost", 404, "session not found: the server that held it is gone; start a new one with initialize"),
+            Self::NoBackend => http("no_backend", 503, "no server can take this request now; your session, if you have one, is kept; try again shortly"),
+            Self::Draining => http("draining", 503, "this gateway is shutting down; try again, another one answers"),
+            Self::StoreAway => http("store_away", 503, "new sessions cannot be kept at the moment; try again shortly"),
+            Self::Full(what) => http("full", 503, format!("this gateway holds as many {what} as it may; try again later")),
+            Self::BadGateway(what) => http("bad_gateway", 502, format!("the server's answer could not be used: {what}; your session, if you have one, is kept")),
+            Self::BackendLost => http("backend_lost", 502, "the server could not be reached, the request was not executed; try again"),
+            Self::OutcomeUnknown => http("outcome_unknown", 502, "the connection to the server broke after the request was sent: it may or may not have been executed; check before you repeat it"),
+            Self::GatewayTimeout(limit) => http("gateway_timeout", 504, format!("the server did not answer within {limit:?}: the request may still be executing; check before you repeat it")),
+        }
+    }
+}
+
+impl Reject {
+    /// The refusal as a response.
+    #[must_use]
+    pub fn into_response(self, dress: Refusals) -> Response<Bytes> {
+        let row = self.cause.row();
+        let status = if self.in_a_200(dress) { StatusCode::OK } else { row.status };
+        let mut response = Response::new(Bytes::from(self.body()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(secs) = self.cause.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(secs));
+        }
+        if self.cause == Cause::MethodNotAllowed {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
+        }
+        response
+    }
+
+    /// The error as one SSE event, for a stream that has begun and cannot be finished.
+    #[must_use]
+    pub fn into_event(self) -> Bytes {
+        Bytes::from(format!("event: message\ndata: {}\n\n", self.body()))
+    }
+
+    fn body(&self) -> String {
+        let mut errors = self.asker.ids.iter().map(|id| self.cause.to_json(Some(id)));
+        if self.asker.batch && !self.asker.ids.is_empty() {
+            return format!("[{}]", errors.collect::<Vec<_>>().join(","));
+        }
+        errors.next().unwrap_or_else(|| self.cause.to_json(None))
+    }
+
+    /// A 404 always stays a 404: it is how clients learn that a session is gone, and none tears down on it.
+    fn in_a_200(&self, dress: Refusals) -> bool {
+        let can = !self.asker.ids.is_empty() && self.cause.status() != StatusCode::NOT_FOUND;
+        match dress {
+            Refusals::Auto => can && self.asker.fragile,
+            Refusals::Http => false,
+            Refusals::JsonRpc => can,
+        }
+    }
+}
+
+fn http(name: &'static str, status: u16, text: impl Into<Cow<'static, str>>) -> Row {
+    rpc(name, status, i32::from(status), text)
+}
+
+fn rpc(name: &'static str, status: u16, code: i32, text: impl Into<Cow<'static, str>>) -> Row {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Row { name, status, code, text: text.into() }
+}

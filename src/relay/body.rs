@@ -1,0 +1,139 @@
+//! The body of a response to a client, in its forms: whole, passed through, or a stream of events.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+
+use super::events::Events;
+use super::listen::Listener;
+use crate::exchange::{Busy, Moored};
+use crate::fleet::{Backend, Flight};
+use crate::wire::{WireBody, WireError};
+
+/// What an answer keeps busy until its body has ended: the backend's count of requests in flight, and the session.
+#[derive(Debug)]
+pub struct Hold {
+    pub(super) backend: Arc<Backend>,
+    pub(super) falls: u32,
+    flight: Option<Flight>,
+    _busy: Option<Busy>,
+}
+
+impl Hold {
+    pub(super) fn new(backend: &Arc<Backend>, moored: Option<&Arc<Moored>>) -> Self {
+        Self {
+            backend: Arc::clone(backend),
+            falls: backend.falls(),
+            flight: Some(backend.fly()),
+            _busy: moored.map(Moored::busy),
+        }
+    }
+
+    /// An open notification stream is no load: it only keeps its session from being idle.
+    pub(super) fn land(&mut self) {
+        self.flight = None;
+    }
+}
+
+/// The body of a response to a client.
+pub enum RelayBody {
+    /// All of it is here.
+    Whole(Bytes),
+    /// It passes as it comes.
+    Pass(Box<Pass>),
+    /// Events, looked at one by one.
+    Events(Box<Events>),
+    /// A client's share of a joined stream of change notifications.
+    Listen(Box<Listener>),
+}
+
+/// A body that passes as it comes.
+pub struct Pass {
+    start: Bytes,
+    rest: WireBody,
+    _hold: Hold,
+}
+
+impl RelayBody {
+    /// A body that is all here.
+    #[must_use]
+    pub const fn whole(bytes: Bytes) -> Self {
+        Self::Whole(bytes)
+    }
+
+    pub(super) fn pass(start: Bytes, rest: WireBody, hold: Hold) -> Self {
+        Self::Pass(Box::new(Pass { start, rest, _hold: hold }))
+    }
+}
+
+impl Body for RelayBody {
+    type Data = Bytes;
+    type Error = WireError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, WireError>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Pass(pass) if pass.start.is_empty() => Pin::new(&mut pass.rest).poll_frame(context),
+            Self::Pass(pass) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut pass.start))))),
+            Self::Events(events) => events.poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Listen(listener) => listener.poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Pass(pass) => pass.start.is_empty() && pass.rest.is_end_stream(),
+            Self::Events(_) | Self::Listen(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Pass(pass) => match (pass.rest.size_hint().exact(), pass.start.len() as u64) {
+                (Some(rest), start) => SizeHint::with_exact(rest + start),
+                (None, _) => SizeHint::default(),
+            },
+            Self::Events(_) | Self::Listen(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Waits for a body of up to `most` bytes. A longer one is returned as what has come and what is still to come.
+pub async fn gather(mut body: WireBody, most: usize) -> Result<(Bytes, Option<WireBody>), WireError> {
+    let declared = body.size_hint().exact();
+    if declared.is_some_and(|length| length > most as u64) {
+        return Ok((Bytes::new(), Some(body)));
+    }
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    loop {
+        let Some(frame) = body.frame().await else { break };
+        let Ok(data) = frame?.into_data() else { continue };
+        // The usual body comes in one piece and is never copied.
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            all.extend_from_slice(&first);
+            first = Bytes::new();
+            all.extend_from_slice(&data);
+        }
+        if first.len() + all.len() > most {
+            return Ok((join(first, all), Some(body)));
+        }
+        if body.is_end_stream() {
+            break;
+        }
+    }
+    Ok((join(first, all), None))
+}
+
+fn join(first: Bytes, all: BytesMut) -> Bytes {
+    if all.is_empty() { first } else { all.freeze() }
+}

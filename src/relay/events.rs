@@ -1,0 +1,275 @@
+//! One backend's stream of events on its way to one client. Whole events pass as they come, many in one piece; ids that cross
+//! a move are rewritten, the final response is noticed, quiet is filled with comments, and a stream that its backend
+//! leaves unfinished is ended with an error for whoever waits.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use memchr::memmem;
+
+use super::Settings;
+use super::body::Hold;
+use super::signal::{Sign, Signal};
+use crate::drain::Drain;
+use crate::exchange::{Ask, Exchange, Lesson};
+use crate::mcp::crossing::{needs_rewrite, rewrite_block};
+use crate::mcp::frame::peek_frame;
+use crate::mcp::scanner::{Piece, Scanner};
+use crate::mcp::sse::{self, HEARTBEAT, retry_frame};
+use crate::names::Epoch;
+use crate::reject::{Asker, Cause};
+use crate::sweep::{Sweep, ticks};
+use crate::wire::WireBody;
+
+/// How long it may take to find out whether a backend whose connection broke is still there.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// One stream of events.
+pub struct Events {
+    body: Option<WireBody>,
+    scanner: Scanner,
+    out: VecDeque<Bytes>,
+    epoch: Epoch,
+    lesson: Option<Lesson>,
+    /// Who waits for a response, and which responses are still to come.
+    asker: Asker,
+    resumable: bool,
+    /// An event was too large to be read: it may have been the response.
+    unread: bool,
+    standing: bool,
+    looking: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    hold: Hold,
+    signal: Option<Arc<Signal>>,
+    sweep: Arc<Sweep<Signal>>,
+    drain: Drain,
+    heartbeat: u32,
+    retry: Duration,
+}
+
+impl Events {
+    pub(super) fn new(
+        exchange: &Exchange,
+        mut hold: Hold,
+        (start, body): (Bytes, WireBody),
+        lesson: Option<Lesson>,
+        settings: &Settings,
+    ) -> Self {
+        let standing = matches!(exchange.ask, Ask::Stream);
+        let mut out = VecDeque::new();
+        if let Some(resumed) = &exchange.resumes {
+            // Measured: TypeScript clients forget the id that they resume from, and hang if a resumed stream ends before it has one.
+            out.push_back(Bytes::from(format!("id: {resumed}\ndata: \n\n")));
+        }
+        if standing {
+            hold.land();
+            // Measured: with this, every client comes back after an outage of some seconds; without, it gives up for good.
+            out.push_back(retry_frame(u64::try_from(settings.retry.as_millis()).unwrap_or(u64::MAX)));
+        }
+        let bound = if lesson.is_some() { settings.inspect } else { settings.max_event };
+        let mut events = Self {
+            body: Some(body),
+            scanner: Scanner::new(bound),
+            out,
+            epoch: Epoch(0),
+            lesson,
+            asker: exchange.asker.clone(),
+            resumable: false,
+            unread: false,
+            standing,
+            looking: None,
+            hold,
+            signal: None,
+            sweep: Arc::default(),
+            drain: Drain::default(),
+            heartbeat: 0,
+            retry: settings.retry,
+        };
+        events.feed(start);
+        events
+    }
+
+    /// Lets the sweep look after the stream while it waits.
+    pub(super) fn watched(self, sweep: Arc<Sweep<Signal>>, drain: Drain, settings: &Settings) -> Self {
+        Self { sweep, drain, heartbeat: settings.heartbeat.map_or(0, ticks), ..self }
+    }
+
+    /// The ids in it belong to the berth of this epoch.
+    pub(super) const fn at_epoch(mut self, epoch: Epoch) -> Self {
+        self.epoch = epoch;
+        self
+    }
+
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if let Some(next) = self.out.pop_front() {
+                if let Some(signal) = &self.signal {
+                    signal.touch(self.sweep.tick());
+                }
+                return Poll::Ready(Some(next));
+            }
+            if let Some(looking) = &mut self.looking {
+                match looking.as_mut().poll(context) {
+                    Poll::Ready(there) => self.looked(there),
+                    Poll::Pending => return Poll::Pending,
+                }
+                continue;
+            }
+            let Some(body) = &mut self.body else { return Poll::Ready(None) };
+            match Pin::new(body).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.feed(data);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(backend = %self.hold.backend.name, %error, "stream broke");
+                    self.broke();
+                }
+                Poll::Ready(None) => self.ended(),
+                Poll::Pending => {
+                    if !self.heed(context) {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+
+    fn feed(&mut self, chunk: Bytes) {
+        if chunk.is_empty() {
+            return;
+        }
+        for piece in self.scanner.feed(chunk) {
+            let bytes = match piece {
+                Piece::Events(bytes) => self.look_at(bytes),
+                Piece::Part(bytes) => {
+                    self.unread = true;
+                    bytes
+                }
+            };
+            self.out.push_back(bytes);
+        }
+    }
+
+    /// Whole events: usually passed as they are, in one piece.
+    fn look_at(&mut self, block: Bytes) -> Bytes {
+        self.resumable = self.resumable || carries_ids(&block);
+        let block = if needs_rewrite(&block, self.epoch) { rewrite_block(self.epoch, &block).into() } else { block };
+        // Responses carry an id, notifications do not: most blocks need no second look.
+        if self.asker.ids.is_empty() || memmem::find(&block, b"\"id\"").is_none() {
+            return block;
+        }
+        self.look_for_responses(&block).map_or(block, Bytes::from)
+    }
+
+    fn look_for_responses(&mut self, block: &Bytes) -> Option<Vec<u8>> {
+        let mut rewritten: Option<Vec<u8>> = None;
+        for event in sse::events(block) {
+            let change = event.data.as_deref().and_then(|data| self.respond(data));
+            if change.is_some() && rewritten.is_none() {
+                rewritten = Some(block[..event.range.start].to_vec());
+            }
+            match (&mut rewritten, change) {
+                (Some(out), Some(change)) => sse::rewrite(&event, None, Some(&change), out),
+                (Some(out), None) => out.extend_from_slice(event.raw),
+                (None, _) => {}
+            }
+        }
+        rewritten
+    }
+
+    /// If it is a response that is waited for, strikes it off and lets the lesson see it.
+    fn respond(&mut self, data: &[u8]) -> Option<Vec<u8>> {
+        let frame = peek_frame(data)?;
+        let at = self.asker.ids.iter().position(|id| frame.answers(id))?;
+        self.asker.ids.swap_remove(at);
+        self.lesson.as_mut()?(data)
+    }
+
+    /// The backend ended the stream in good order.
+    fn ended(&mut self) {
+        self.body = None;
+        // A server that gave event ids may end a stream early: the client fetches the rest with Last-Event-ID.
+        if !self.is_answered() && !self.resumable {
+            self.fail(Cause::OutcomeUnknown);
+        }
+    }
+
+    /// The connection broke.
+    fn broke(&mut self) {
+        self.body = None;
+        if self.is_answered() {
+            return;
+        }
+        if !self.resumable {
+            return self.fail(Cause::OutcomeUnknown);
+        }
+        // Resuming is only worth while if the backend is still there; else the client would wait for ever.
+        let addr = self.hold.backend.addr();
+        self.looking = Some(Box::pin(async move {
+            let connect = tokio::net::TcpStream::connect(addr);
+            tokio::time::timeout(LOOK_AGAIN, connect).await.is_ok_and(|connected| connected.is_ok())
+        }));
+    }
+
+    fn looked(&mut self, there: bool) {
+        self.looking = None;
+        if !there {
+            self.fail(Cause::OutcomeUnknown);
+        }
+    }
+
+    fn is_answered(&self) -> bool {
+        self.asker.ids.is_empty() || self.unread && self.scanner.at_boundary()
+    }
+
+    /// Tells whoever waits that no response will come, and ends.
+    fn fail(&mut self, cause: Cause) {
+        self.body = None;
+        if !self.scanner.at_boundary() {
+            self.out.push_back(Bytes::from_static(b"\n\n"));
+        }
+        for id in std::mem::take(&mut self.asker.ids) {
+            let asker = Asker { ids: vec![id], ..Asker::default() };
+            self.out.push_back(cause.clone().to(asker).into_event());
+        }
+    }
+
+    /// Nothing came: does what the sweep asks for. Returns whether there is something to do now.
+    fn heed(&mut self, context: &Context<'_>) -> bool {
+        if self.signal.is_none() {
+            let source = Some((Arc::clone(&self.hold.backend), self.hold.falls));
+            let signal = Arc::new(Signal::new(self.sweep.tick(), self.heartbeat, source, self.drain.clone()));
+            self.sweep.enter(&signal);
+            self.signal = Some(signal);
+        }
+        let Some(sign) = self.signal.as_ref().and_then(|signal| signal.listen(context)) else { return false };
+        match sign {
+            Sign::Quiet if self.scanner.at_boundary() => self.out.push_back(Bytes::from_static(HEARTBEAT)),
+            Sign::Quiet => return false,
+            Sign::Parting if self.standing => self.part(),
+            Sign::Parting => return false,
+            Sign::Fallen | Sign::Over if self.standing => self.part(),
+            Sign::Fallen | Sign::Over => self.fail(Cause::OutcomeUnknown),
+        }
+        true
+    }
+
+    /// A clean end of a notification stream: the client is told when to come back.
+    fn part(&mut self) {
+        self.body = None;
+        if self.scanner.at_boundary() {
+            self.out.push_back(retry_frame(u64::try_from(self.retry.as_millis()).unwrap_or(u64::MAX)));
+        }
+    }
+}
+
+fn carries_ids(block: &[u8]) -> bool {
+    block.starts_with(b"id:") || memmem::find(block, b"\nid:").is_some() || memmem::find(block, b"\rid:").is_some()
+}

@@ -1,0 +1,242 @@
+//! The upstream side of a joined stream: one `subscriptions/listen` per backend, opened again as backends come and go. A
+//! frame may come as an event or, from some servers, as a line of JSON.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::{BoxStream, SelectAll, unfold};
+use http::StatusCode;
+use http_body_util::BodyExt;
+use tokio::sync::watch;
+use tokio::time::{interval, timeout};
+
+use super::super::body::gather;
+use super::super::{Answer, has_type};
+use super::joined::{Opening, Shared};
+use crate::clock::Clock;
+use crate::fleet::{Backend, Pool};
+use crate::mcp::listen::{Filter, acknowledged_filter};
+use crate::mcp::scanner::{Piece, Scanner};
+use crate::mcp::sse;
+use crate::names::BackendId;
+use crate::wire::{Outgoing, Wire, WireBody};
+
+/// How long a backend may take to answer and to acknowledge.
+const OPEN_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often the list of backends is compared with the list of streams.
+const RECONCILE: Duration = Duration::from_secs(1);
+
+/// What the feeding task needs.
+pub struct Source {
+    pub pool: Arc<Pool>,
+    pub wire: Wire,
+    pub request: Outgoing,
+    pub filter: Filter,
+    pub clock: Clock,
+    pub max_event: usize,
+}
+
+/// What an upstream stream says.
+enum Said {
+    Frame(Bytes),
+    /// It has ended, whichever way.
+    Ended(BackendId),
+}
+
+type Streams = SelectAll<BoxStream<'static, Said>>;
+
+/// How opening one stream went.
+enum Attempt {
+    Open { honoured: Arc<str>, stream: BoxStream<'static, Said> },
+    Refused(Answer),
+    Unreached,
+}
+
+impl Source {
+    /// Opens a stream to every backend, says how it went, and then feeds until it is aborted.
+    pub async fn feed(self, shared: &Shared, tell: &watch::Sender<Option<Opening>>) {
+        let mut streams = SelectAll::new();
+        let mut heard = HashMap::new();
+        let opening = self.open_all(&mut streams, &mut heard).await;
+        let open = matches!(opening, Opening::Open(_));
+        tell.send_replace(Some(opening));
+        if !open {
+            return;
+        }
+        let mut reconcile = interval(RECONCILE);
+        loop {
+            tokio::select! {
+                Some(said) = streams.next() => match said {
+                    Said::Frame(frame) => pass(shared, &frame),
+                    Said::Ended(backend) => { heard.remove(&backend); }
+                },
+                _ = reconcile.tick() => {
+                    let before = heard.len();
+                    let opening = self.open_all(&mut streams, &mut heard).await;
+                    // What a backend said before it was heard (again) is lost: clients look for themselves.
+                    if matches!(opening, Opening::Open(_)) && heard.len() > before {
+                        shared.resync();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens what is not open yet, and forgets what has gone.
+    async fn open_all(&self, streams: &mut Streams, heard: &mut HashMap<BackendId, u32>) -> Opening {
+        let backends = Arc::clone(&self.pool.backends());
+        let fit = |backend: &&Arc<Backend>| backend.takes_requests();
+        heard.retain(|id, falls| backends.iter().filter(fit).any(|known| known.id == *id && known.falls() == *falls));
+        let missing = backends.iter().filter(fit).filter(|backend| !heard.contains_key(&backend.id));
+        let attempts = missing.map(|backend| async move { (backend, self.open(backend).await) });
+        let mut result = Opening::Nobody;
+        for (backend, attempt) in join_all(attempts).await {
+            match attempt {
+                Attempt::Open { honoured, stream } => {
+                    streams.push(stream);
+                    heard.insert(backend.id, backend.falls());
+                    result = Opening::Open(honoured);
+                }
+                Attempt::Refused(answer) if matches!(result, Opening::Nobody) => {
+                    result = Opening::Refused(Arc::new(answer));
+                }
+                Attempt::Refused(_) | Attempt::Unreached => {}
+            }
+        }
+        result
+    }
+
+    async fn open(&self, backend: &Arc<Backend>) -> Attempt {
+        timeout(OPEN_LIMIT, self.try_open(backend)).await.unwrap_or(Attempt::Unreached)
+    }
+
+    async fn try_open(&self, backend: &Arc<Backend>) -> Attempt {
+        let version = self.pool.settings().http_version;
+        let (Ok(target), Ok(path)) = (backend.target(version, None), backend.path.parse()) else {
+            return Attempt::Unreached;
+        };
+        let request = Outgoing { path_and_query: path, ..self.request.clone() };
+        let incoming = match self.wire.send(&target, &request).await {
+            Ok(incoming) => incoming,
+            Err(error) => {
+                if error.refused() {
+                    backend.refused();
+                }
+                self.pool.failed(backend, self.clock.now(), error.refused());
+                return Attempt::Unreached;
+            }
+        };
+        let events = has_type(&incoming.headers, b"text/event-stream");
+        let lines = has_type(&incoming.headers, b"application/x-ndjson");
+        if incoming.status != StatusCode::OK || !(events || lines) {
+            return match gather(incoming.body, self.max_event).await {
+                Ok((whole, None)) => {
+                    Attempt::Refused(Answer { status: incoming.status, headers: incoming.headers, whole: Some(whole) })
+                }
+                _ => Attempt::Unreached,
+            };
+        }
+        let frames = if lines { Frames::Lines(BytesMut::new()) } else { Frames::Events(Scanner::new(self.max_event)) };
+        self.acknowledge(Stream { body: incoming.body, frames, ready: Vec::new(), most: self.max_event }, backend).await
+    }
+
+    /// Waits for the first frame, which must be the acknowledgement.
+    async fn acknowledge(&self, mut stream: Stream, backend: &Arc<Backend>) -> Attempt {
+        let Some(first) = stream.next().await else { return Attempt::Unreached };
+        let Some(honoured) = acknowledged_filter(&first).map(Arc::from) else { return Attempt::Unreached };
+        let (id, falls, backend) = (backend.id, backend.falls(), Arc::clone(backend));
+        let frames = unfold(Some(stream), move |stream| {
+            let backend = Arc::clone(&backend);
+            async move {
+                let mut stream = stream?;
+                tokio::select! {
+                    frame = stream.next() => match frame {
+                        Some(frame) => Some((Said::Frame(frame), Some(stream))),
+                        None => Some((Said::Ended(id), None)),
+                    },
+                    () = fallen(&backend, falls) => Some((Said::Ended(id), None)),
+                }
+            }
+        });
+        Attempt::Open { honoured, stream: frames.boxed() }
+    }
+}
+
+/// Resolves when the backend was found dead: a frozen one never ends its streams by itself.
+async fn fallen(backend: &Backend, falls: u32) {
+    let mut look = interval(RECONCILE);
+    while backend.falls() == falls {
+        look.tick().await;
+    }
+}
+
+/// Only notifications are for the clients: the response that ends one upstream stream does not end theirs.
+fn pass(shared: &Shared, frame: &[u8]) {
+    let notification = crate::mcp::frame::peek_frame(frame).is_some_and(|frame| frame.id().is_none());
+    if notification && acknowledged_filter(frame).is_none() {
+        shared.hand_out(&Arc::from(frame));
+    }
+}
+
+/// One upstream body, cut into frames.
+struct Stream {
+    body: WireBody,
+    frames: Frames,
+    /// Frames that have come and wait, last first.
+    ready: Vec<Bytes>,
+    most: usize,
+}
+
+enum Frames {
+    Events(Scanner),
+    Lines(BytesMut),
+}
+
+impl Stream {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(frame) = self.ready.pop() {
+                return Some(frame);
+            }
+            let data = self.body.frame().await?.ok()?.into_data().ok();
+            let mut ready = data.map_or_else(Vec::new, |data| self.cut(data));
+            ready.reverse();
+            self.ready = ready;
+            if matches!(&self.frames, Frames::Lines(line) if line.len() > self.most) {
+                return None;
+            }
+        }
+    }
+
+    fn cut(&mut self, data: Bytes) -> Vec<Bytes> {
+        match &mut self.frames {
+            Frames::Events(scanner) => {
+                let whole = scanner.feed(data).filter_map(|piece| match piece {
+                    Piece::Events(bytes) => Some(bytes),
+                    // Larger than anything that a notification may be: passed over.
+                    Piece::Part(_) => None,
+                });
+                let frames = |block: Bytes| -> Vec<Bytes> {
+                    let data = sse::events(&block).filter_map(|event| Some(Bytes::copy_from_slice(&event.data?)));
+                    data.filter(|data| !data.is_empty()).collect()
+                };
+                whole.flat_map(frames).collect()
+            }
+            Frames::Lines(line) => {
+                line.extend_from_slice(&data);
+                let mut ready = Vec::new();
+                while let Some(end) = memchr::memchr(b'\n', line) {
+                    let whole = line.split_to(end + 1).freeze();
+                    ready.push(Bytes::copy_from_slice(whole.trim_ascii()));
+                }
+                ready.retain(|frame| !frame.is_empty());
+                ready
+            }
+        }
+    }
+}

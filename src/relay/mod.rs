@@ -1,0 +1,335 @@
+//! The relay station: sends a request to the backend that the route named, and streams the answer back, never holding back
+//! a whole event. Says of each failure whether the backend can have seen the request. Chooses nothing and knows no sessions.
+
+mod body;
+mod events;
+mod listen;
+mod oauth;
+mod outgoing;
+mod signal;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+use http_body::Body as _;
+
+pub use body::{Hold, RelayBody};
+
+use crate::clock::Clock;
+use crate::config::{HostPolicy, PoolSettings};
+use crate::drain::Drain;
+use crate::exchange::{Act, Answer, Ask, Call, Exchange, Heading, Lesson, Moored};
+use crate::fleet::Pool;
+use crate::mcp::crossing::{ReplyFate, unwrap_reply};
+use crate::mcp::version::{Era, X_ACCEL_BUFFERING};
+use crate::names::{Epoch, PoolId};
+use crate::reject::Cause;
+use crate::sweep::{Sweep, TICK};
+use crate::wire::{Outgoing, Wire, WireBody, WireError};
+use events::Events;
+use listen::Hub;
+use signal::Signal;
+
+/// A plain answer up to this size is waited for, so that a broken one can still be refused properly.
+const WAITED_FOR: usize = 64 * 1024;
+
+/// The relay station of one worker thread: connections belong to the thread that polls them.
+pub struct Relay {
+    settings: Arc<ArcSwap<Settings>>,
+    clock: Clock,
+    drain: Drain,
+    sweep: Arc<Sweep<Signal>>,
+    /// One wire per pool, with the settings that it was made for. Taken by this worker alone, never across an await.
+    wires: Mutex<Vec<(PoolId, Arc<PoolSettings>, Wire)>>,
+    hub: Hub,
+}
+
+/// What the relay needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// After how much quiet a stream gets a comment; none for never.
+    pub heartbeat: Option<Duration>,
+    /// When clients are told to come back after a notification stream has ended.
+    pub retry: Duration,
+    /// Bytes of an incomplete event that are held back at most.
+    pub max_event: usize,
+    /// The largest answer that is buffered because ids in it may have to be rewritten.
+    pub inspect: usize,
+    /// Notification streams open at the same time, per instance.
+    pub max_listen_streams: usize,
+    /// How clients reach this instance, where that is configured.
+    pub public_url: Option<http::Uri>,
+}
+
+/// A request that did not get an answer.
+#[derive(Debug)]
+pub enum Lost {
+    /// The backend has not seen it; whether it refused the connection, which a dead process does.
+    Unsent {
+        /// Whether the connection was refused.
+        refused: bool,
+    },
+    /// The backend may have seen it, or answered uselessly.
+    Failed(Cause),
+}
+
+/// An answer whose head has come.
+pub struct Sent {
+    /// What is known of it.
+    pub answer: Answer,
+    /// What has come, and is still to come, of a streamed body.
+    rest: Option<(Bytes, WireBody)>,
+    hold: Hold,
+    /// The berth's epoch, to which the ids in it belong.
+    epoch: Epoch,
+}
+
+impl Relay {
+    /// A station for one worker thread.
+    #[must_use]
+    pub fn new(settings: Arc<ArcSwap<Settings>>, clock: Clock, drain: Drain) -> Self {
+        let sweep = Arc::new(Sweep::default());
+        let hub = Hub::new(Arc::clone(&sweep), clock.clone(), drain.clone());
+        Self { settings, clock, drain, sweep, wires: Mutex::default(), hub }
+    }
+
+    /// Looks after waiting streams and idle connections, for ever.
+    pub async fn keep(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut turn = 0_u32;
+        loop {
+            ticks.tick().await;
+            self.sweep.turn();
+            turn = turn.wrapping_add(1);
+            if turn.is_multiple_of(4) {
+                self.wires().iter().for_each(|(_, _, wire)| wire.sweep());
+            }
+        }
+    }
+
+    /// Takes the request out of the exchange and makes it ready for any backend.
+    #[must_use]
+    pub fn prepare(&self, exchange: &mut Exchange) -> Outgoing {
+        outgoing::prepare(exchange)
+    }
+
+    /// Sends a request and waits for its answer's head (and for the body where it is short).
+    ///
+    /// # Errors
+    /// [`Lost`] says whether the backend can have seen it.
+    pub async fn send(
+        &self,
+        exchange: &Exchange,
+        outgoing: &mut Outgoing,
+        heading: &Heading,
+        moored: Option<&Arc<Moored>>,
+    ) -> Result<Sent, Lost> {
+        let backend = &heading.backend;
+        let hold = Hold::new(backend, moored);
+        if let Some(late) = self.late_reply(exchange, outgoing, heading) {
+            return Ok(Sent { answer: late, rest: None, hold, epoch: heading.epoch() });
+        }
+        let settings = Arc::clone(&exchange.pool.settings());
+        let host = match settings.host {
+            HostPolicy::Client => outgoing.headers.get("x-forwarded-host").and_then(|host| host.to_str().ok()),
+            HostPolicy::Backend => None,
+        };
+        let target = backend.target(settings.http_version, host);
+        let target = target.map_err(|_| Lost::Failed(Cause::BadGateway("its name cannot be a Host".into())))?;
+        if !outgoing::address(outgoing, exchange, heading, moored.map(Arc::as_ref)) {
+            return Err(Lost::Failed(Cause::BadGateway("its path or session id cannot be sent".into())));
+        }
+        let incoming = self.wire(&exchange.pool, &settings).send(&target, outgoing).await;
+        let incoming = incoming.map_err(|error| self.lost(exchange, heading, &error))?;
+        let answer = Answer { status: incoming.status, headers: incoming.headers, whole: None };
+        self.receive(exchange, heading, answer, incoming.body, hold, settings.response_timeout).await
+    }
+
+    /// The client's answer to a server's request goes to the berth that asked; one for an earlier berth is taken and dropped.
+    fn late_reply(&self, exchange: &Exchange, outgoing: &mut Outgoing, heading: &Heading) -> Option<Answer> {
+        if !matches!(exchange.ask, Ask::Reply | Ask::Batch(_)) {
+            return None;
+        }
+        match unwrap_reply(&exchange.body, heading.epoch()) {
+            ReplyFate::Unchanged => None,
+            ReplyFate::Rewritten(body) => {
+                outgoing.body = body.into();
+                None
+            }
+            ReplyFate::Stale(_) => {
+                tracing::info!(backend = %heading.backend.name, "a reply to a request of an earlier berth was dropped");
+                Some(Answer { status: StatusCode::ACCEPTED, headers: HeaderMap::new(), whole: Some(Bytes::new()) })
+            }
+        }
+    }
+
+    async fn receive(
+        &self,
+        exchange: &Exchange,
+        heading: &Heading,
+        mut answer: Answer,
+        body: WireBody,
+        hold: Hold,
+        limit: Duration,
+    ) -> Result<Sent, Lost> {
+        let backend = &heading.backend;
+        if matches!(answer.status.as_u16(), 502..=504) {
+            exchange.pool.failed(backend, self.clock.now(), false);
+        }
+        if is_stream(&answer.headers) || matches!(exchange.ask, Ask::Stream) && answer.status.is_success() {
+            return Ok(Sent { answer, rest: Some((Bytes::new(), body)), hold, epoch: heading.epoch() });
+        }
+        let most = if looks_inside(exchange) { self.settings.load().inspect } else { WAITED_FOR };
+        let gathered = tokio::time::timeout(limit, body::gather(body, most)).await;
+        let gathered = gathered.map_err(|_| Lost::Failed(Cause::GatewayTimeout(limit)))?;
+        let (start, rest) = gathered.map_err(|error| self.lost(exchange, heading, &error))?;
+        check(exchange, &answer, &start).map_err(Lost::Failed)?;
+        let rest = match rest {
+            None => {
+                answer.whole = Some(start);
+                None
+            }
+            Some(body) => Some((start, body)),
+        };
+        Ok(Sent { answer, rest, hold, epoch: heading.epoch() })
+    }
+
+    fn lost(&self, exchange: &Exchange, heading: &Heading, error: &WireError) -> Lost {
+        let backend = &heading.backend;
+        tracing::debug!(backend = %backend.name, %error, "no answer");
+        if error.refused() {
+            backend.refused();
+        }
+        if !matches!(error, WireError::HeadTimeout { .. } | WireError::Busy { .. }) {
+            exchange.pool.failed(backend, self.clock.now(), error.refused());
+        }
+        if !error.can_have_been_executed() {
+            return Lost::Unsent { refused: error.refused() };
+        }
+        Lost::Failed(match error {
+            WireError::HeadTimeout { after } => Cause::GatewayTimeout(*after),
+            WireError::Malformed { .. } | WireError::Truncated { .. } => Cause::BadGateway(error.to_string()),
+            _ if exchange.waiting().is_empty() => Cause::BadGateway(error.to_string()),
+            _ => Cause::OutcomeUnknown,
+        })
+    }
+
+    /// Turns an answer into the response for the client.
+    #[must_use]
+    pub fn respond(&self, exchange: &Exchange, sent: Sent, lesson: Option<Lesson>) -> Response<RelayBody> {
+        let Sent { answer: Answer { status, mut headers, whole }, rest, hold, epoch } = sent;
+        let settings = self.settings.load_full();
+        let whole =
+            oauth::translate((exchange, &hold.backend), settings.public_url.as_ref(), status, &mut headers, whole);
+        let body = match (whole, rest) {
+            (Some(whole), _) => {
+                headers.remove(CONTENT_LENGTH);
+                RelayBody::whole(whole)
+            }
+            (None, Some((start, body))) if is_stream(&headers) => {
+                headers.remove(CONTENT_LENGTH);
+                headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+                let events = Events::new(exchange, hold, (start, body), lesson, &settings).at_epoch(epoch);
+                RelayBody::Events(Box::new(events.watched(Arc::clone(&self.sweep), self.drain.clone(), &settings)))
+            }
+            (None, Some((start, body))) => RelayBody::pass(start, body, hold),
+            (None, None) => RelayBody::whole(Bytes::new()),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// Answers `subscriptions/listen`: one stream that hears every backend of the pool.
+    ///
+    /// # Errors
+    /// [`Cause::NoBackend`] where nobody can be heard now, [`Cause::Full`] where too many listen already.
+    pub async fn listen(&self, exchange: &Exchange, outgoing: &Outgoing) -> Result<Response<RelayBody>, Cause> {
+        let settings = self.settings.load_full();
+        let pool = Arc::clone(&exchange.pool.settings());
+        let wire = self.wire(&exchange.pool, &pool);
+        self.hub.listen(exchange, outgoing, &wire, &settings).await
+    }
+
+    /// When a request was sent, for whoever measures.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn wire(&self, pool: &Pool, settings: &Arc<PoolSettings>) -> Wire {
+        let mut wires = self.wires();
+        if let Some((_, made_for, wire)) = wires.iter_mut().find(|(id, _, _)| *id == pool.id) {
+            if Arc::ptr_eq(made_for, settings) || **made_for == **settings {
+                return wire.clone();
+            }
+        }
+        wires.retain(|(id, _, _)| *id != pool.id);
+        let wire = Wire::new(wire_settings(settings), self.clock.clone());
+        wires.push((pool.id, Arc::clone(settings), wire.clone()));
+        wire
+    }
+
+    fn wires(&self) -> std::sync::MutexGuard<'_, Vec<(PoolId, Arc<PoolSettings>, Wire)>> {
+        self.wires.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wire_settings(pool: &PoolSettings) -> crate::wire::Settings {
+    crate::wire::Settings {
+        connect_timeout: pool.connect_timeout,
+        head_timeout: Some(pool.response_timeout),
+        idle_timeout: pool.idle_timeout,
+        max_in_flight_per_backend: pool.max_connections,
+        ..crate::wire::Settings::default()
+    }
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    has_type(headers, b"text/event-stream")
+}
+
+fn has_type(headers: &HeaderMap, wanted: &[u8]) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return false };
+    value.as_bytes().get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted))
+}
+
+/// Whether something in the answer may have to be read or rewritten.
+fn looks_inside(exchange: &Exchange) -> bool {
+    match &exchange.ask {
+        Ask::Call(Call { act: Act::Rounds(_), .. }) => exchange.era == Era::Modern,
+        Ask::Call(Call { act, .. }) => *act != Act::None,
+        Ask::Plain => true,
+        _ => false,
+    }
+}
+
+/// A successful answer to a request must be something that a client can take for its response: on anything else
+/// clients were measured to wait for ever.
+fn check(exchange: &Exchange, answer: &Answer, start: &[u8]) -> Result<(), Cause> {
+    if !matches!(exchange.ask, Ask::Call(_)) || !answer.status.is_success() {
+        return Ok(());
+    }
+    if !has_type(&answer.headers, b"application/json") && !has_type(&answer.headers, b"application/x-ndjson") {
+        return Err(Cause::BadGateway("a response to a request must be JSON or an event stream".into()));
+    }
+    match start.trim_ascii_start().first() {
+        Some(b'{' | b'[') => Ok(()),
+        Some(_) => Err(Cause::BadGateway("it is declared as JSON and is none".into())),
+        None => Err(Cause::BadGateway("it is empty".into())),
+    }
+}
+
+impl Sent {
+    /// Whether nothing more is to come from the backend.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.rest.as_ref().is_none_or(|(_, body)| body.is_end_stream())
+    }
+}

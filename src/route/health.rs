@@ -1,0 +1,122 @@
+//! Probes: asks every backend at regular times whether it is well, and keeps the fleet informed. Finds the dead that no
+//! request has met, above all those that are frozen and hold their streams open.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::clock::Clock;
+use crate::config::{PoolSettings, Probe};
+use crate::fleet::{Backend, Fleet, Pool};
+use crate::mcp::version::{MCP_METHOD, MCP_PROTOCOL_VERSION, V2026_07_28};
+use crate::wire::{Outgoing, Wire, WireError};
+
+/// Asks a server of either era: the modern one answers, a legacy one refuses, and both are alive.
+const DISCOVER: &str = "{\"jsonrpc\":\"2.0\",\"id\":\"moorline-probe\",\"method\":\"server/discover\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\"io.modelcontextprotocol/clientInfo\":{\"name\":\"moorline\",\"version\":\"0\"},\"io.modelcontextprotocol/clientCapabilities\":{}}}}";
+
+/// Probes every backend of `pool` for ever, `health.every` apart.
+pub async fn watch(fleet: Arc<Fleet>, pool: Arc<Pool>, clock: Clock) {
+    loop {
+        let settings = Arc::clone(&pool.settings());
+        if fleet.pool(pool.id).is_none() {
+            return;
+        }
+        let backends = Arc::clone(&pool.backends());
+        join_all(backends.iter().map(|backend| probe_and_tell(&pool, backend, &settings, &clock))).await;
+        tokio::time::sleep(settings.health.every).await;
+    }
+}
+
+async fn probe_and_tell(pool: &Pool, backend: &Backend, settings: &PoolSettings, clock: &Clock) {
+    let limit = settings.health.timeout;
+    let well = timeout(limit, probe(backend, settings, clock)).await.unwrap_or(false);
+    let now = clock.now();
+    if well {
+        if backend.passed(now, &settings.health) {
+            tracing::info!(backend = %backend.name, "backend is well again");
+        }
+        return;
+    }
+    backend.stumbled();
+    let was_out = !backend.takes_requests();
+    pool.failed(backend, now, true);
+    if was_out {
+        backend.found_dead();
+    }
+}
+
+/// Whether the backend is well.
+async fn probe(backend: &Backend, settings: &PoolSettings, clock: &Clock) -> bool {
+    let connected = match &settings.health.kind {
+        Probe::Tcp => return note(backend, TcpStream::connect(backend.addr()).await.map(drop)),
+        Probe::Http { path } => ask(backend, settings, clock, get(path)).await,
+        Probe::Mcp => ask(backend, settings, clock, discover(&backend.path)).await,
+    };
+    match connected {
+        Ok(status) if matches!(settings.health.kind, Probe::Http { .. }) => (200..300).contains(&status),
+        // An MCP server that does not know the method, or wants to be authenticated, is alive; a broken one says 5xx.
+        Ok(status) => status < 500,
+        Err(error) => {
+            if error.refused() {
+                backend.refused();
+            }
+            false
+        }
+    }
+}
+
+fn note(backend: &Backend, connected: std::io::Result<()>) -> bool {
+    match connected {
+        Ok(()) => {
+            backend.connected();
+            true
+        }
+        Err(error) => {
+            if error.kind() == std::io::ErrorKind::ConnectionRefused {
+                backend.refused();
+            }
+            false
+        }
+    }
+}
+
+/// Each probe makes its own connection, so that it also proves that one can be made.
+async fn ask(
+    backend: &Backend,
+    settings: &PoolSettings,
+    clock: &Clock,
+    request: Option<Outgoing>,
+) -> Result<u16, WireError> {
+    let Some(request) = request else { return Ok(0) };
+    let limits = crate::wire::Settings { head_timeout: None, ..crate::wire::Settings::default() };
+    let wire = Wire::new(limits, clock.clone());
+    let Ok(target) = backend.target(settings.http_version, None) else { return Ok(0) };
+    Ok(wire.send(&target, &request).await?.status.as_u16())
+}
+
+fn get(path: &str) -> Option<Outgoing> {
+    let path_and_query = path.parse::<PathAndQuery>().ok()?;
+    Some(Outgoing {
+        method: Method::GET,
+        path_and_query,
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+        replayable: true,
+    })
+}
+
+fn discover(path: &str) -> Option<Outgoing> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    headers.insert(MCP_PROTOCOL_VERSION, HeaderValue::from_static(V2026_07_28));
+    headers.insert(MCP_METHOD, HeaderValue::from_static("server/discover"));
+    let body = Bytes::from_static(DISCOVER.as_bytes());
+    Some(Outgoing { method: Method::POST, path_and_query: path.parse().ok()?, headers, body, replayable: true })
+}

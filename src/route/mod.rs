@@ -1,0 +1,86 @@
+//! The route station: names the backend that a request goes to. A session goes to its berth; what is new goes to the better
+//! of two random healthy backends. It keeps nothing and sends nothing; probing and discovery beside it feed the fleet.
+
+mod choose;
+pub mod discover;
+pub mod health;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::clock::{Chance, Clock};
+use crate::exchange::{Act, Ask, Call, Exchange, Heading, Moored, Retry};
+use crate::fleet::Backend;
+use crate::names::BackendId;
+use crate::reject::Cause;
+
+/// The route station.
+#[derive(Debug)]
+pub struct Route {
+    clock: Clock,
+    chance: Chance,
+}
+
+impl Route {
+    /// A station that draws its lots from `chance`.
+    #[must_use]
+    pub const fn new(clock: Clock, chance: Chance) -> Self {
+        Self { clock, chance }
+    }
+
+    /// Names the backend for a request. `tried` are those that could not be reached for it.
+    ///
+    /// # Errors
+    /// [`Cause::NoBackend`] where nobody can take it now, [`Cause::SessionLost`] where its session's backend has left for good.
+    pub fn choose(
+        &self,
+        exchange: &Exchange,
+        moored: Option<&Arc<Moored>>,
+        tried: &[BackendId],
+    ) -> Result<Heading, Cause> {
+        if let Some(moored) = moored {
+            return berth_of(exchange, moored);
+        }
+        let backend = self.minted_by(exchange, tried).or_else(|| self.newcomer(exchange, tried));
+        backend.map(|backend| Heading { backend, berth: None }).ok_or(Cause::NoBackend)
+    }
+
+    /// The backend that minted the `requestState` of a retry, if it can still be asked.
+    fn minted_by(&self, exchange: &Exchange, tried: &[BackendId]) -> Option<Arc<Backend>> {
+        let Ask::Call(Call { act: Act::Rounds(Some(Retry { backend: Some(minter), .. })), .. }) = &exchange.ask else {
+            return None;
+        };
+        let backend = exchange.pool.backend(*minter)?;
+        (backend.takes_requests() && !tried.contains(minter)).then_some(backend)
+    }
+
+    fn newcomer(&self, exchange: &Exchange, tried: &[BackendId]) -> Option<Arc<Backend>> {
+        let backends = exchange.pool.backends();
+        let fit = |backend: &&Arc<Backend>| backend.takes_newcomers() && !tried.contains(&backend.id);
+        let stays = exchange.opens_session();
+        let load = |backend: &Arc<Backend>| backend.load(self.clock.now());
+        choose::best_of_two(backends.iter().filter(fit), &self.chance, |a, b| {
+            choose::is_better(load(a), load(b), stays)
+        })
+        .cloned()
+    }
+
+    /// Records how long a backend took to answer.
+    pub fn answered(&self, backend: &Backend, sent: Instant) {
+        let now = self.clock.now();
+        backend.answered(now.saturating_duration_since(sent), now);
+    }
+}
+
+fn berth_of(exchange: &Exchange, moored: &Moored) -> Result<Heading, Cause> {
+    let berth = moored.berth();
+    match exchange.pool.backend(berth.backend) {
+        Some(backend) if backend.takes_requests() || backend.is_refusing() => {
+            Ok(Heading { backend, berth: Some(berth) })
+        }
+        // It may come back: the session is not lost, there is only nobody to ask now.
+        Some(_) => Err(Cause::NoBackend),
+        None if exchange.pool.is_up() => Err(Cause::SessionLost),
+        None => Err(Cause::NoBackend),
+    }
+}

@@ -1,0 +1,145 @@
+//! Sessions in one embedded file, for a lone instance that restarts and has lost nothing. The maps in
+//! memory are the truth for reads; a change is acknowledged once its group commit is on the disk.
+//! Shares nothing between processes: a directory belongs to one at a time.
+
+mod file;
+mod writer;
+
+use std::collections::HashSet;
+use std::future::ready;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use file::OpenError;
+
+use self::file::{Directory, Home};
+use self::writer::{Writer, WriterPace};
+use super::map::Map;
+use super::{
+    Answer, Berth, Created, JournalEdit, KeyRing, Lookup, Moved, Record, SealingKey, Sessions, StoreError, Sweep,
+};
+use crate::names::{Epoch, SessionId};
+
+/// How long a touch may stay unwritten, and how long a broken disk is left alone before it is tried again.
+const PACE: WriterPace = WriterPace { linger: Duration::from_secs(3), retry: Duration::from_secs(1) };
+
+/// Sessions on disk. Dropping it writes what is left and waits for that.
+#[derive(Debug)]
+pub struct Disk {
+    map: Arc<Map>,
+    writer: Writer,
+}
+
+impl Disk {
+    /// Opens or makes the store in a directory, which must exist, and reads all of it. Takes `limit` live sessions.
+    /// Blocks while it reads; meant for the start of the process.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is the matter with the directory or the file, and what can be done.
+    pub fn open(directory: &Path, limit: usize) -> Result<Self, OpenError> {
+        Self::open_home(Box::new(Directory::lock(directory)?), limit, PACE)
+    }
+
+    fn open_home(home: Box<dyn Home>, limit: usize, pace: WriterPace) -> Result<Self, OpenError> {
+        let file = home.open()?;
+        let mut map = Map::new(limit);
+        file.load(&mut map)?;
+        let map = Arc::new(map);
+        let writer = Writer::start(Arc::clone(&map), home, file, pace)?;
+        Ok(Self { map, writer })
+    }
+
+    /// Makes a change in the map and waits until what stands under the id then is on the disk. Also a change that
+    /// changed nothing waits, for what it saw may be another's that is not written yet.
+    async fn change<T>(
+        &self,
+        id: SessionId,
+        make: impl FnOnce(&Map) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.writer.ready()?;
+        let made = make(&self.map)?;
+        self.writer.write([id]).await?;
+        Ok(made)
+    }
+
+    async fn change_ring(&self, make: impl FnOnce(&Map) -> KeyRing) -> Result<KeyRing, StoreError> {
+        self.writer.ready()?;
+        let ring = make(&self.map);
+        self.writer.write_ring().await?;
+        Ok(ring)
+    }
+}
+
+impl Sessions for Disk {
+    fn keys(&self, offer: SealingKey) -> Answer<'_, KeyRing> {
+        Box::pin(self.change_ring(|map| map.keys(offer)))
+    }
+
+    fn add_key(&self, key: SealingKey) -> Answer<'_, KeyRing> {
+        Box::pin(self.change_ring(|map| map.add_key(key)))
+    }
+
+    fn create(&self, id: SessionId, record: Record) -> Answer<'_, Created> {
+        Box::pin(self.change(id, move |map| map.create(id, record)))
+    }
+
+    fn load(&self, id: SessionId) -> Answer<'_, Lookup> {
+        Box::pin(ready(Ok(self.map.load(id))))
+    }
+
+    fn moor(&self, id: SessionId, expected: Epoch, berth: Berth) -> Answer<'_, Moved> {
+        Box::pin(self.change(id, move |map| map.moor(id, expected, berth)))
+    }
+
+    fn note(&self, id: SessionId, edit: JournalEdit) -> Answer<'_, bool> {
+        Box::pin(self.change(id, move |map| map.note(id, edit)))
+    }
+
+    fn touch<'a>(&'a self, seen: &'a [(SessionId, u64)]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.writer.write_later(self.map.touch(seen));
+            Ok(())
+        })
+    }
+
+    fn end(&self, id: SessionId, until: u64) -> Answer<'_, Option<Arc<Record>>> {
+        Box::pin(self.change(id, move |map| {
+            let was = map.end(id, until);
+            self.writer.write_later(map.trim());
+            Ok(was)
+        }))
+    }
+
+    fn expire(&self, sweep: Sweep) -> Answer<'_, Vec<(SessionId, Arc<Record>)>> {
+        Box::pin(async move {
+            self.writer.ready()?;
+            let swept = self.map.expire(&sweep);
+            let ended: HashSet<_> = swept.ended.iter().map(|(id, _)| *id).collect();
+            self.writer.write_later(swept.dropped);
+            if !ended.is_empty() {
+                self.writer.write(ended).await?;
+            }
+            Ok(swept.ended)
+        })
+    }
+
+    fn census(&self) -> Answer<'_, Vec<(SessionId, Arc<Record>)>> {
+        Box::pin(ready(Ok(self.map.census())))
+    }
+
+    fn count(&self) -> Answer<'_, usize> {
+        Box::pin(ready(Ok(self.map.count())))
+    }
+
+    fn flush(&self) -> Answer<'_, ()> {
+        Box::pin(self.writer.flush())
+    }
+
+    fn adopt(&self, id: SessionId, record: Record) -> Answer<'_, Lookup> {
+        Box::pin(self.change(id, move |map| map.adopt(id, record)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,311 @@
+//! The configuration as its reader meets it: what a good file becomes, how every mistake is shown, and
+//! that the example and the reference say what the code does. `UPDATE=1` writes the golden files anew.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers fail by panicking")]
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::{any, proptest};
+
+use moorline::config::{
+    BackendUrl, Bounds, Code, Colour, Config, ConfigError, Discovery, HealthSettings, Probe, SessionSettings, StoreUrl,
+};
+
+const SHORTEST: &str = "[[pool]]\nbackends = [\"http://127.0.0.1:3001/mcp\"]\n";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Compares with the file, or writes it if asked to.
+fn golden(path: &Path, actual: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(path, actual).unwrap();
+    }
+    let expected = fs::read_to_string(path).unwrap_or_default();
+    assert!(expected == actual, "{} differs; UPDATE=1 writes it anew. Now:\n{actual}", path.display());
+}
+
+fn good(text: &str) -> Config {
+    Config::parse("test", text).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// What is shown for a file: its faults, or its warnings.
+fn shown(name: &str, text: &str) -> String {
+    match Config::parse(name, text) {
+        Ok(config) => config.warnings.to_string(),
+        Err(faults) => faults.to_string(),
+    }
+}
+
+fn bad_files() -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join("tests/golden/config")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn every_mistake_is_shown_as_its_golden_file_says() {
+    let files = bad_files();
+    assert!(files.len() > 40, "the golden files are gone");
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy();
+        let actual = shown(&name, &text);
+        assert!(!actual.is_empty(), "{name} has no fault and no warning");
+        golden(&path.with_extension("txt"), &(actual + "\n"));
+    }
+}
+
+#[test]
+fn every_fault_names_its_place_and_what_to_do() {
+    for path in bad_files() {
+        let Err(faults) = Config::parse("file", &fs::read_to_string(&path).unwrap()) else { continue };
+        for fault in faults.as_slice() {
+            assert!(!fault.message.ends_with('.') && !fault.message.contains('\n'), "{fault:?}");
+            assert!(
+                fault.code == Code::Syntax || fault.help.is_some() || fault.related.is_some(),
+                "{path:?}: {fault:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_example_is_what_the_code_says() {
+    golden(&root().join("moorline.example.toml"), &moorline::config::example());
+}
+
+#[test]
+fn the_reference_is_what_the_code_says() {
+    golden(&root().join("docs/configuration.md"), &moorline::config::reference());
+}
+
+#[test]
+fn the_example_holds_the_defaults() {
+    assert_eq!(good(&moorline::config::example()), good(SHORTEST));
+}
+
+#[test]
+fn the_example_with_every_optional_key_is_good_but_for_its_secrets() {
+    let uncommented =
+        moorline::config::example().replace("# public_url =", "public_url =").replace("# name =", "name =");
+    assert_eq!(good(&uncommented).pools[0].name, "mcp");
+}
+
+#[test]
+fn the_shortest_file_has_the_defaults() {
+    let config = good(SHORTEST);
+    assert_eq!(config.listen, ["127.0.0.1:8080".parse::<SocketAddr>().unwrap()]);
+    assert_eq!(config.admin, Some("127.0.0.1:9090".parse().unwrap()));
+    assert_eq!(config.store.url, StoreUrl::Memory);
+    assert_eq!(config.bounds, Bounds::default());
+    assert_eq!(config.bounds.max_body, 4 << 20);
+    assert_eq!(config.session, SessionSettings::default());
+    assert_eq!(config.stream.heartbeat, Some(Duration::from_secs(15)));
+    let pool = &config.pools[0];
+    assert_eq!((pool.name.as_str(), pool.path.as_str()), ("mcp", "/mcp"));
+    assert_eq!(pool.health, HealthSettings::default());
+    assert!(config.warnings.is_empty());
+}
+
+#[test]
+fn a_full_file_is_read() {
+    let config = good(
+        r#"
+        listen = ["127.0.0.1:0", "[::1]:0"]
+        admin = "off"
+        public_url = "https://mcp.example.com"
+        trusted_proxies = ["10.0.0.0/8", "::1"]
+        store = { url = "disk:/var/lib/moorline" }
+        session.idle = "1h30m"
+        [stream]
+        heartbeat = "off"
+        [[pool]]
+        path = "/"
+        backends = [
+            "dns+http://MCP-headless.default.svc:3000/mcp",
+            { url = "http://10.0.0.1/mcp", weight = 3, drain = true },
+        ]
+        health = { kind = "http", path = "/up?deep=1" }
+        [[pool]]
+        path = "/a/b"
+        backends = ["http://[::1]:3000/mcp"]
+        http_version = "2"
+        "#,
+    );
+    assert_eq!(config.listen.len(), 2);
+    assert_eq!(config.admin, None);
+    assert!(config.trusted_proxies[0].contains("10.1.2.3".parse().unwrap()));
+    assert_eq!(config.store.url, StoreUrl::Disk("/var/lib/moorline".into()));
+    assert_eq!(config.session.idle, Duration::from_secs(5400));
+    assert_eq!(config.stream.heartbeat, None);
+    let [root, nested] = config.pools.as_slice() else { panic!("two pools") };
+    assert_eq!((root.name.as_str(), nested.name.as_str()), ("root", "a-b"));
+    assert_eq!(root.backends[0].url.discovery(), Discovery::Dns);
+    assert_eq!(root.backends[0].url.to_string(), "dns+http://mcp-headless.default.svc:3000/mcp");
+    assert_eq!((root.backends[1].weight, root.backends[1].drain), (3, true));
+    assert_eq!(root.health.kind, Probe::Http { path: "/up?deep=1".to_owned() });
+    assert_eq!(nested.backends[0].url.port(), 3000);
+    assert_eq!(nested.backends[0].url.uri(), "http://[::1]:3000/mcp");
+}
+
+#[test]
+fn all_faults_come_at_once_in_the_order_of_their_places() {
+    let faults = Config::parse("f", "lisen = 1\nthreads = -1\n[drain]\ndeadline = \"x\"\n[[pool]]\n").unwrap_err();
+    let codes: Vec<_> = faults.as_slice().iter().map(|fault| fault.code).collect();
+    assert_eq!(codes, [Code::UnknownKey, Code::OutOfRange, Code::BadValue, Code::Missing]);
+    assert_eq!(faults.lines().nth(2).unwrap(), "f:4:12: `drain.deadline`: `x` is not a duration");
+}
+
+#[test]
+fn colour_comes_only_when_asked_for() {
+    let faults = Config::parse("f", "x = 1").unwrap_err();
+    assert!(!faults.render(Colour::Plain).contains('\x1b'));
+    assert!(faults.render(Colour::Ansi).contains('\x1b'));
+}
+
+#[test]
+fn the_sealing_key_comes_from_a_file_and_is_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    fs::write(&path, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=\n").unwrap();
+    let config = good(&format!("[store]\nsealing_key_file = '{}'\n{SHORTEST}", path.display()));
+    assert_eq!(config.store.sealing_key.as_ref().unwrap().bytes()[31], 1);
+    assert!(format!("{config:?}").contains("sealing_key: Some(***)"));
+}
+
+#[test]
+fn no_fault_shows_a_secret() {
+    let broken =
+        ["sealing_key = 'hunter2", "sealing_kye = 'hunter2'", "sealing_key = 'hunter2'", "sealing_key = ['hunter2']"];
+    for line in broken {
+        let shown = shown("f", &format!("store.timeout = 1\nstore.{line}\n"));
+        assert!(!shown.is_empty() && !shown.contains("hunter2"), "{shown}");
+    }
+    let key = "AbAbAbAbAbAbAbAbAbAbAbAbAbAbAbAbAbAbAbAbAbA=";
+    for name in ["sealing_key_file", "sealing_key_env"] {
+        let shown = shown("f", &format!("store.{name} = '{key}'"));
+        assert!(shown.contains("looks like the key itself") && !shown.contains("AbAb"), "{shown}");
+    }
+    let shown = shown("f", "[[pool]]\nbackends = ['http://me:hunter2@a/mcp']");
+    assert!(shown.contains("credentials") && !shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn a_reload_names_what_needs_a_restart() {
+    let old = good(SHORTEST);
+    assert!(Config::changes_needing_restart(&old, &old).is_empty());
+    let new = good(&format!(
+        "listen = '127.0.0.1:1'\nadmin = 'off'\nthreads = 2\nstore.url = 'disk:/a'\nsession.max = 7\n{SHORTEST}"
+    ));
+    assert_eq!(Config::changes_needing_restart(&old, &new), ["listen", "admin", "threads", "store.url"]);
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics_and_every_refusal_can_be_shown(text in "(\\PC|[\n\t=\"\\[\\].])*") {
+        assert!(!shown("f", &text).is_empty());
+    }
+
+    #[test]
+    fn a_slip_anywhere_in_the_example_is_survived(at in any::<proptest::sample::Index>(), slip in "[=\"x1\n\\[é]") {
+        let mut text = moorline::config::example();
+        let at = at.index(text.len());
+        if text.is_char_boundary(at) {
+            text.insert_str(at, &slip);
+        }
+        shown("f", &text);
+    }
+}
+
+mod files {
+    use super::*;
+
+    fn load(content: &[u8]) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("moorline.toml");
+        fs::write(&path, content).unwrap();
+        Config::load(&path)
+    }
+
+    #[test]
+    fn a_good_file_loads_with_or_without_a_byte_order_mark() {
+        assert_eq!(load(SHORTEST.as_bytes()).unwrap(), good(SHORTEST));
+        assert_eq!(load(format!("\u{feff}{SHORTEST}").as_bytes()).unwrap(), good(SHORTEST));
+        assert_eq!(load(SHORTEST.replace('\n', "\r\n").as_bytes()).unwrap(), good(SHORTEST));
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Config::load(Path::new("/nonexistent/moorline.toml")).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read the configuration file `/nonexistent/moorline.toml`");
+        assert!(std::error::Error::source(&error).is_some());
+    }
+
+    #[test]
+    fn a_directory_is_no_configuration() {
+        assert!(matches!(Config::load(Path::new("/")), Err(ConfigError::NotAFile(_))));
+    }
+
+    #[test]
+    fn a_file_full_of_faults_is_shown_in_short() {
+        let Err(ConfigError::Faults(faults)) = load("x = = 1\n".repeat(10_000).as_bytes()) else { panic!("faults") };
+        assert!(faults.to_string().contains("\n\nand "));
+    }
+
+    #[test]
+    fn a_huge_file_is_not_read() {
+        assert!(matches!(load(&vec![b'#'; 2 << 20]), Err(ConfigError::TooLarge(_))));
+    }
+
+    #[test]
+    fn a_file_that_is_not_utf8_is_shown_with_its_place() {
+        let Err(ConfigError::Faults(faults)) = load(b"threads = 1\nadmin = \"caf\xe9\"\n") else { panic!("a fault") };
+        assert!(faults.lines().next().unwrap().ends_with(":2:13: this is not UTF-8"), "{faults}");
+    }
+}
+
+mod flags {
+    use super::*;
+
+    fn quick(
+        listen: Option<&str>,
+        admin: Option<&str>,
+        backends: &[&str],
+        store: Option<&str>,
+    ) -> Result<Config, String> {
+        let backends: Vec<_> = backends.iter().map(ToString::to_string).collect();
+        Config::quick(listen, admin, &backends, store).map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn flags_are_a_configuration_with_one_pool() {
+        assert_eq!(quick(None, None, &["http://127.0.0.1:3001/mcp"], None).unwrap(), good(SHORTEST));
+        let config =
+            quick(Some("127.0.0.1:0"), Some("off"), &["http://a/mcp", "dns+http://b/mcp"], Some("disk:/d")).unwrap();
+        let urls: Vec<&BackendUrl> = config.pools[0].backends.iter().map(|backend| &backend.url).collect();
+        assert_eq!(urls.len(), 2);
+        assert_eq!((config.admin, config.store.url), (None, StoreUrl::Disk("/d".into())));
+    }
+
+    #[test]
+    fn faults_name_the_flags() {
+        let folder = root().join("tests/golden/config");
+        let all = quick(
+            Some("8080"),
+            Some("localhost:1"),
+            &["127.0.0.1:3001/mcp", "http://a", "http://a/"],
+            Some("redis://a"),
+        );
+        golden(&folder.join("flags-bad-values.txt"), &(all.unwrap_err() + "\n"));
+        golden(&folder.join("flags-no-backend.txt"), &(quick(None, None, &[], None).unwrap_err() + "\n"));
+        let same = quick(Some("127.0.0.1:9090"), None, &["http://a/mcp"], None);
+        golden(&folder.join("flags-same-address.txt"), &(same.unwrap_err() + "\n"));
+    }
+}

@@ -1,0 +1,1 @@
+"""The Python fixture: one replica of an MCP server for the legacy era."""
