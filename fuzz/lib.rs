@@ -4,3 +4,5 @@
 pub mod mcp;
 #[path = "../src/names.rs"]
 pub mod names;
+#[path = "../src/seal.rs"]
+pub mod seal;

@@ -14,9 +14,9 @@ pub enum Phase {
     Serving = 0,
     /// Not ready any more, so that balancers look elsewhere; all is still served.
     Noticed = 1,
-    /// No new connections and sessions; what is in flight goes on.
+    /// No new sessions; those that are there go on, and what is in flight comes to its end.
     Closing = 2,
-    /// Notification streams end so that clients come back elsewhere.
+    /// No new connections and requests; notification streams end so that clients come back elsewhere.
     Parting = 3,
     /// The deadline: what still runs is told that it will not be answered.
     Over = 4,

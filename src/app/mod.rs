@@ -21,7 +21,7 @@ use crate::fleet::{Fleet, Pool};
 use crate::identify::{self, Identify};
 use crate::listener::{self, Plan, Workers};
 use crate::observe::Observe;
-use crate::relay::{self, Relay};
+use crate::relay::{self, Relay, Streams};
 use crate::route::{Route, discover, health};
 use crate::session::{Event, Parts, Sessions, SetupError};
 use crate::store::Sessions as Store;
@@ -32,6 +32,9 @@ use crate::walk::Walk;
 
 /// How often sessions are looked after.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// How often a drain looks whether requests are still in flight.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// At the end of a drain the store has this long to write what it still holds.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -60,6 +63,7 @@ struct Shared {
     route: Arc<Route>,
     observe: Arc<Observe>,
     relay: Arc<ArcSwap<relay::Settings>>,
+    streams: Streams,
     refusals: Arc<ArcSwap<Refusals>>,
 }
 
@@ -183,6 +187,19 @@ impl App {
         tracing::info!("configuration reloaded");
     }
 
+    /// Waits until no request is in flight.
+    async fn all_answered(&self) {
+        let now = self.shared.clock.now();
+        let busy = || {
+            let pools = self.shared.fleet.pools();
+            let in_flight = |pool: &Arc<Pool>| pool.backends().iter().any(|backend| backend.load(now).in_flight > 0);
+            pools.iter().any(in_flight)
+        };
+        while busy() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Where clients connect.
     #[must_use]
     pub fn addrs(&self) -> &[SocketAddr] {
@@ -204,8 +221,12 @@ impl App {
         drain.advance(Phase::Noticed);
         tokio::time::sleep(settings.notice).await;
         drain.advance(Phase::Closing);
+        let left = settings.deadline.saturating_sub(settings.notice);
+        let begun = self.shared.clock.now();
+        // Half of what is left for requests, which may need answers from their clients; the rest for saying goodbye.
+        drop(tokio::time::timeout(left / 2, self.all_answered()).await);
         drain.advance(Phase::Parting);
-        self.workers.join(settings.deadline.saturating_sub(settings.notice)).await;
+        self.workers.join(left.saturating_sub(self.shared.clock.now().saturating_duration_since(begun))).await;
         drain.advance(Phase::Over);
         self.workers.join(Duration::from_secs(1)).await;
         self.shared.sessions.upkeep().await;
@@ -230,6 +251,7 @@ impl Shared {
             fleet: Arc::clone(&fleet),
             clock: clock.clone(),
             settings: config.session,
+            timeout: config.store.timeout,
             key: config.store.sealing_key.clone(),
             watcher,
         };
@@ -240,6 +262,7 @@ impl Shared {
             observe: Arc::new(Observe::new(clock.clone(), config.log.access)),
             relay: Arc::new(ArcSwap::from_pointee(relay_settings(config))),
             refusals: Arc::new(ArcSwap::from_pointee(config.refusals)),
+            streams: Streams::default(),
             drain: Drain::default(),
             clock,
             fleet,
@@ -263,7 +286,12 @@ impl Shared {
             identify: Arc::clone(&self.identify),
             sessions: Arc::clone(&self.sessions),
             route: Arc::clone(&self.route),
-            relay: Arc::new(Relay::new(Arc::clone(&self.relay), self.clock.clone(), self.drain.clone())),
+            relay: Arc::new(Relay::new(
+                Arc::clone(&self.relay),
+                self.streams.clone(),
+                self.clock.clone(),
+                self.drain.clone(),
+            )),
             observe: Arc::clone(&self.observe),
             drain: self.drain.clone(),
             refusals: Arc::clone(&self.refusals),

@@ -102,7 +102,7 @@ section! { STORE: Table "store", "Where sessions are kept.", below [];
         text(values::store, "\"memory\", or \"disk:\" and a directory such as \"disk:/var/lib/moorline\""),
         "Which store: this process's memory, or one file in a directory, which outlives the process.");
     STORE_TIMEOUT: Key<Period> = key("timeout", r#""50ms""#, period(MILLISECOND, MINUTE),
-        "How long one store operation may take before the request goes on without it.");
+        "How long looking a session up may take before the request goes on with what its session id itself says.");
     SEALING_KEY_FILE: Optional<Text<secret::SealingKey>> = Optional { name: "sealing_key_file", absent: "see sealing_key",
         sample: r#""/run/secrets/moorline-sealing-key""#, form: text(secret::SealingKey::from_file, "the path of a file"),
         doc: "A file that holds the sealing key." };
@@ -138,7 +138,7 @@ section! { BOUNDS: Table "bounds", "What one client may cost. Whatever exceeds a
         "A request's body.");
     MAX_HEADER_BLOCK: Key<Size> = key("max_header_block", r#""32KiB""#, size(KIB, MIB, 256 * KIB),
         "All header fields of one message together.");
-    MAX_HEADERS: Key<Count<usize>> = key("max_headers", "128", count(16, 4096, 1024),
+    MAX_HEADERS: Key<Count<usize>> = key("max_headers", "100", count(16, 100, 100),
         "Header fields in one message.");
     MAX_URL: Key<Size> = key("max_url", r#""8KiB""#, size(256, 64 * KIB, 64 * KIB),
         "A request's path and query.");
@@ -210,8 +210,8 @@ section! { POOL: Tables "pool", "A set of interchangeable backends behind one en
         "From the end of the request to the end of the answer's header fields.");
     POOL_IDLE_TIMEOUT: Key<Period> = key("idle_timeout", r#""4s""#, period(Duration::ZERO, HOUR),
         "How long an unused connection to a backend is kept. Keep it below the backend's own limit, often 5s.");
-    POOL_MAX_CONNECTIONS: Key<Count<usize>> = key("max_connections", "1024", count(1, 1_000_000, 100_000),
-        "Connections to one backend.");
+    POOL_MAX_CONNECTIONS: Key<Count<usize>> = key("max_connections", "16_384", count(1, 1_000_000, 100_000),
+        "Requests and open streams at one backend at the same time, for each worker thread. Over HTTP/1.1 each has a connection.");
     DNS_REFRESH: Key<Period> = key("dns_refresh", r#""5s""#, period(millis(100), HOUR),
         "How long the addresses behind a dns+http name are believed at most. A shorter TTL is obeyed.");
 }
@@ -259,11 +259,15 @@ const fn millis(millis: u64) -> Duration {
 type Same = fn(&Config, &Config) -> bool;
 
 /// Keys whose change is in force only after a restart. All other changes are taken over by a reload.
-pub(super) static RESTART: [(&str, Same); 4] = [
+pub(super) static RESTART: [(&str, Same); 8] = [
     ("listen", |old, new| old.listen == new.listen),
     ("admin", |old, new| old.admin == new.admin),
     ("threads", |old, new| old.threads == new.threads),
-    ("store.url", |old, new| old.store.url == new.store.url),
+    ("store", |old, new| old.store == new.store),
+    ("log", |old, new| old.log == new.log),
+    ("bounds.header_timeout", |old, new| old.bounds.header_timeout == new.bounds.header_timeout),
+    ("bounds.idle_timeout", |old, new| old.bounds.idle_timeout == new.bounds.idle_timeout),
+    ("bounds.write_timeout", |old, new| old.bounds.write_timeout == new.bounds.write_timeout),
 ];
 
 /// Every section, in the order of the reference.

@@ -306,7 +306,7 @@ impl Latency {
             sample
         } else {
             let keep = decay(since);
-            (average as f64).mul_add(keep, sample as f64 * (1.0 - keep)).round() as u64
+            sample + part_of(average - sample, keep)
         };
         self.average_nanos.store(next, Ordering::Relaxed);
     }
@@ -316,6 +316,12 @@ impl Latency {
         let since = now.saturating_sub(self.stamp_nanos.load(Ordering::Relaxed));
         self.average_nanos.load(Ordering::Relaxed) as f64 * decay(since)
     }
+}
+
+/// `whole` times a factor between 0 and 1.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and `whole`")]
+fn part_of(whole: u64, factor: f64) -> u64 {
+    (whole as f64 * factor) as u64
 }
 
 fn decay(since_nanos: u64) -> f64 {

@@ -65,6 +65,12 @@ impl Fleet {
         self.pools.load().iter().find(|pool| pool.id == id).cloned()
     }
 
+    /// Whether this very pool is still in use.
+    #[must_use]
+    pub fn holds(&self, pool: &Arc<Pool>) -> bool {
+        self.pools.load().iter().any(|held| Arc::ptr_eq(held, pool))
+    }
+
     /// All pools.
     #[must_use]
     pub fn pools(&self) -> Arc<Vec<Arc<Pool>>> {
@@ -142,7 +148,7 @@ impl Pool {
     /// Whether any backend can take a request now.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.backends.load().iter().any(|backend| backend.takes_requests())
+        self.backends.load().iter().any(|backend| backend.takes_requests() && !backend.is_refusing())
     }
 }
 

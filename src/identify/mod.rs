@@ -17,8 +17,8 @@ use hyper::body::Incoming;
 
 use crate::clock::Clock;
 use crate::config::{AddressRange, Bounds};
-use crate::exchange::{Ask, Call, Caller, Exchange, Origin, WELL_KNOWN};
-use crate::fleet::{Fleet, Pool};
+use crate::exchange::{Ask, Call, Caller, Exchange, WELL_KNOWN};
+use crate::fleet::Fleet;
 use crate::mcp::accept::Accepts;
 use crate::mcp::envelope::{self, Body, Kind, Message};
 use crate::mcp::header::check_modern;
@@ -84,19 +84,9 @@ impl Identify {
             (&Method::POST, false) => read_message(&parts, &body, &settings.bounds, fragile)?,
             _ => Facts::without_message(&parts, plain),
         };
-        Ok(self.exchange(parts, pool, facts, (started, body), origin::of(&settings, connection)))
-    }
-
-    fn exchange(
-        &self,
-        parts: Parts,
-        pool: Arc<Pool>,
-        facts: Facts,
-        (started, body): (std::time::Instant, bytes::Bytes),
-        origin: Origin,
-    ) -> Exchange {
+        let origin = origin::of(&settings, connection);
         let caller = Caller::Address(origin::client(origin, &parts.headers));
-        Exchange {
+        Ok(Exchange {
             started,
             pool,
             caller,
@@ -106,12 +96,12 @@ impl Identify {
             origin,
             resumes: resumes(&parts.headers),
             host: asked_host(&parts),
-            method: parts.method,
             claim: parts.headers.get(MCP_SESSION_ID).cloned(),
+            method: parts.method,
             uri: parts.uri,
             headers: parts.headers,
             body,
-        }
+        })
     }
 }
 

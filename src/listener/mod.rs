@@ -73,7 +73,7 @@ impl Workers {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = drain.reached(Phase::Closing) => return,
+                () = drain.reached(Phase::Parting) => return,
             };
             match accepted {
                 Ok((stream, peer)) => self.place(stream, Connection { peer, loopback }),

@@ -82,7 +82,7 @@ impl Server {
         let mut served = pin!(served);
         tokio::select! {
             result = served.as_mut() => return result,
-            () = self.drain.reached(Phase::Closing) => served.as_mut().graceful_shutdown(),
+            () = self.drain.reached(Phase::Parting) => served.as_mut().graceful_shutdown(),
         }
         served.await
     }
@@ -103,7 +103,7 @@ impl Server {
         let mut served = pin!(served);
         tokio::select! {
             result = served.as_mut() => return result,
-            () = self.drain.reached(Phase::Closing) => served.as_mut().graceful_shutdown(),
+            () = self.drain.reached(Phase::Parting) => served.as_mut().graceful_shutdown(),
         }
         served.await
     }

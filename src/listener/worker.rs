@@ -127,7 +127,7 @@ async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>, counts: Counts) {
     loop {
         let (stream, connection) = tokio::select! {
             Some(handed) = handed.recv() => handed,
-            () = drain.reached(Phase::Closing) => break,
+            () = drain.reached(Phase::Parting) => break,
         };
         let counted = counts.count();
         let (server, guard) = (Arc::clone(&server), Guard::new(&sweep, &bounds));

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
+use super::Open;
 use super::events::Events;
 use super::listen::Listener;
 use crate::exchange::{Busy, Moored};
@@ -21,6 +22,7 @@ pub struct Hold {
     pub(super) falls: u32,
     flight: Option<Flight>,
     _busy: Option<Busy>,
+    open: Option<Open>,
 }
 
 impl Hold {
@@ -30,12 +32,14 @@ impl Hold {
             falls: backend.falls(),
             flight: Some(backend.fly()),
             _busy: moored.map(Moored::busy),
+            open: None,
         }
     }
 
-    /// An open notification stream is no load: it only keeps its session from being idle.
-    pub(super) fn land(&mut self) {
+    /// An open notification stream is no load: it only keeps its session from being idle, and counts among its kind.
+    pub(super) fn stands(&mut self, open: Open) {
         self.flight = None;
+        self.open = Some(open);
     }
 }
 

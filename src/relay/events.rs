@@ -55,7 +55,7 @@ pub struct Events {
 impl Events {
     pub(super) fn new(
         exchange: &Exchange,
-        mut hold: Hold,
+        hold: Hold,
         (start, body): (Bytes, WireBody),
         lesson: Option<Lesson>,
         settings: &Settings,
@@ -67,7 +67,6 @@ impl Events {
             out.push_back(Bytes::from(format!("id: {resumed}\ndata: \n\n")));
         }
         if standing {
-            hold.land();
             // Measured: with this, every client comes back after an outage of some seconds; without, it gives up for good.
             out.push_back(retry_frame(u64::try_from(settings.retry.as_millis()).unwrap_or(u64::MAX)));
         }
@@ -197,7 +196,7 @@ impl Events {
         self.body = None;
         // A server that gave event ids may end a stream early: the client fetches the rest with Last-Event-ID.
         if !self.is_answered() && !self.resumable {
-            self.fail(Cause::OutcomeUnknown);
+            self.fail(&Cause::OutcomeUnknown);
         }
     }
 
@@ -208,7 +207,7 @@ impl Events {
             return;
         }
         if !self.resumable {
-            return self.fail(Cause::OutcomeUnknown);
+            return self.fail(&Cause::OutcomeUnknown);
         }
         // Resuming is only worth while if the backend is still there; else the client would wait for ever.
         let addr = self.hold.backend.addr();
@@ -221,7 +220,7 @@ impl Events {
     fn looked(&mut self, there: bool) {
         self.looking = None;
         if !there {
-            self.fail(Cause::OutcomeUnknown);
+            self.fail(&Cause::OutcomeUnknown);
         }
     }
 
@@ -230,7 +229,7 @@ impl Events {
     }
 
     /// Tells whoever waits that no response will come, and ends.
-    fn fail(&mut self, cause: Cause) {
+    fn fail(&mut self, cause: &Cause) {
         self.body = None;
         if !self.scanner.at_boundary() {
             self.out.push_back(Bytes::from_static(b"\n\n"));
@@ -252,11 +251,9 @@ impl Events {
         let Some(sign) = self.signal.as_ref().and_then(|signal| signal.listen(context)) else { return false };
         match sign {
             Sign::Quiet if self.scanner.at_boundary() => self.out.push_back(Bytes::from_static(HEARTBEAT)),
-            Sign::Quiet => return false,
-            Sign::Parting if self.standing => self.part(),
-            Sign::Parting => return false,
-            Sign::Fallen | Sign::Over if self.standing => self.part(),
-            Sign::Fallen | Sign::Over => self.fail(Cause::OutcomeUnknown),
+            Sign::Parting | Sign::Fallen | Sign::Over if self.standing => self.part(),
+            Sign::Quiet | Sign::Parting => return false,
+            Sign::Fallen | Sign::Over => self.fail(&Cause::OutcomeUnknown),
         }
         true
     }

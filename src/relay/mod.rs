@@ -8,6 +8,7 @@ mod oauth;
 mod outgoing;
 mod signal;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ use crate::mcp::version::{Era, X_ACCEL_BUFFERING};
 use crate::names::{Epoch, PoolId};
 use crate::reject::Cause;
 use crate::sweep::{Sweep, TICK};
-use crate::wire::{Outgoing, Wire, WireBody, WireError};
+use crate::wire::{Incoming, Outgoing, Wire, WireBody, WireError};
 use events::Events;
 use listen::Hub;
 use signal::Signal;
@@ -37,11 +38,34 @@ use signal::Signal;
 /// A plain answer up to this size is waited for, so that a broken one can still be refused properly.
 const WAITED_FOR: usize = 64 * 1024;
 
+/// How many notification streams are open on this instance.
+#[derive(Clone, Debug, Default)]
+pub struct Streams(Arc<AtomicUsize>);
+
+/// One open notification stream.
+#[derive(Debug)]
+pub(crate) struct Open(Streams);
+
+impl Streams {
+    fn open(&self, most: usize) -> Result<Open, Cause> {
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        let open = Open(self.clone());
+        if before >= most { Err(Cause::Full("notification streams")) } else { Ok(open) }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The relay station of one worker thread: connections belong to the thread that polls them.
 pub struct Relay {
     settings: Arc<ArcSwap<Settings>>,
     clock: Clock,
     drain: Drain,
+    streams: Streams,
     sweep: Arc<Sweep<Signal>>,
     /// One wire per pool, with the settings that it was made for. Taken by this worker alone, never across an await.
     wires: Mutex<Vec<(PoolId, Arc<PoolSettings>, Wire)>>,
@@ -91,10 +115,10 @@ pub struct Sent {
 impl Relay {
     /// A station for one worker thread.
     #[must_use]
-    pub fn new(settings: Arc<ArcSwap<Settings>>, clock: Clock, drain: Drain) -> Self {
+    pub fn new(settings: Arc<ArcSwap<Settings>>, streams: Streams, clock: Clock, drain: Drain) -> Self {
         let sweep = Arc::new(Sweep::default());
         let hub = Hub::new(Arc::clone(&sweep), clock.clone(), drain.clone());
-        Self { settings, clock, drain, sweep, wires: Mutex::default(), hub }
+        Self { settings, clock, drain, streams, sweep, wires: Mutex::default(), hub }
     }
 
     /// Looks after waiting streams and idle connections, for ever.
@@ -130,7 +154,11 @@ impl Relay {
         moored: Option<&Arc<Moored>>,
     ) -> Result<Sent, Lost> {
         let backend = &heading.backend;
-        let hold = Hold::new(backend, moored);
+        let mut hold = Hold::new(backend, moored);
+        if matches!(exchange.ask, Ask::Stream) {
+            let most = self.settings.load().max_listen_streams;
+            hold.stands(self.streams.open(most).map_err(Lost::Failed)?);
+        }
         if let Some(late) = self.late_reply(exchange, outgoing, heading) {
             return Ok(Sent { answer: late, rest: None, hold, epoch: heading.epoch() });
         }
@@ -146,8 +174,7 @@ impl Relay {
         }
         let incoming = self.wire(&exchange.pool, &settings).send(&target, outgoing).await;
         let incoming = incoming.map_err(|error| self.lost(exchange, heading, &error))?;
-        let answer = Answer { status: incoming.status, headers: incoming.headers, whole: None };
-        self.receive(exchange, heading, answer, incoming.body, hold, settings.response_timeout).await
+        self.receive((exchange, heading), incoming, hold, settings.response_timeout).await
     }
 
     /// The client's answer to a server's request goes to the berth that asked; one for an earlier berth is taken and dropped.
@@ -170,13 +197,13 @@ impl Relay {
 
     async fn receive(
         &self,
-        exchange: &Exchange,
-        heading: &Heading,
-        mut answer: Answer,
-        body: WireBody,
+        (exchange, heading): (&Exchange, &Heading),
+        incoming: Incoming,
         hold: Hold,
         limit: Duration,
     ) -> Result<Sent, Lost> {
+        let Incoming { status, headers, body, .. } = incoming;
+        let mut answer = Answer { status, headers, whole: None };
         let backend = &heading.backend;
         if matches!(answer.status.as_u16(), 502..=504) {
             exchange.pool.failed(backend, self.clock.now(), false);
@@ -254,7 +281,8 @@ impl Relay {
         let settings = self.settings.load_full();
         let pool = Arc::clone(&exchange.pool.settings());
         let wire = self.wire(&exchange.pool, &pool);
-        self.hub.listen(exchange, outgoing, &wire, &settings).await
+        let open = self.streams.open(settings.max_listen_streams)?;
+        self.hub.listen(exchange, outgoing, (&wire, open), &settings).await
     }
 
     /// When a request was sent, for whoever measures.
@@ -265,10 +293,9 @@ impl Relay {
 
     fn wire(&self, pool: &Pool, settings: &Arc<PoolSettings>) -> Wire {
         let mut wires = self.wires();
-        if let Some((_, made_for, wire)) = wires.iter_mut().find(|(id, _, _)| *id == pool.id) {
-            if Arc::ptr_eq(made_for, settings) || **made_for == **settings {
-                return wire.clone();
-            }
+        let made = wires.iter().find(|(id, made_for, _)| *id == pool.id && is_same(made_for, settings));
+        if let Some((_, _, wire)) = made {
+            return wire.clone();
         }
         wires.retain(|(id, _, _)| *id != pool.id);
         let wire = Wire::new(wire_settings(settings), self.clock.clone());
@@ -281,12 +308,18 @@ impl Relay {
     }
 }
 
+/// Whether a wire that was made for one will do for the other. Usually it is the very same.
+fn is_same(made_for: &Arc<PoolSettings>, settings: &Arc<PoolSettings>) -> bool {
+    Arc::ptr_eq(made_for, settings) || **made_for == **settings
+}
+
 fn wire_settings(pool: &PoolSettings) -> crate::wire::Settings {
     crate::wire::Settings {
         connect_timeout: pool.connect_timeout,
         head_timeout: Some(pool.response_timeout),
         idle_timeout: pool.idle_timeout,
         max_in_flight_per_backend: pool.max_connections,
+        idle_unstated: pool.idle_timeout,
         ..crate::wire::Settings::default()
     }
 }

@@ -13,18 +13,18 @@ const MOST_SLOWER: f64 = 4.0;
 
 /// Draws two different candidates and returns the better one.
 pub fn best_of_two<T>(
-    candidates: impl Iterator<Item = T> + Clone,
+    mut candidates: impl Iterator<Item = T> + Clone,
     chance: &Chance,
     better: impl Fn(&T, &T) -> bool,
 ) -> Option<T> {
     let count = candidates.clone().count();
     if count < 2 {
-        return candidates.into_iter().next();
+        return candidates.next();
     }
     let first = chance.below(count);
     let second = (first + 1 + chance.below(count - 1)) % count;
     let a = candidates.clone().nth(first)?;
-    let b = candidates.clone().nth(second)?;
+    let b = candidates.nth(second)?;
     Some(if better(&b, &a) { b } else { a })
 }
 

@@ -61,7 +61,7 @@ impl Resolver {
 
 /// Keeps the backends of `pool` up to date for ever.
 pub async fn follow(fleet: Arc<Fleet>, pool: Arc<Pool>, resolver: Arc<Resolver>, clock: Clock) {
-    while fleet.pool(pool.id).is_some() {
+    while fleet.holds(&pool) {
         let next = refresh(&pool, &resolver, &clock).await;
         tokio::time::sleep(next).await;
     }

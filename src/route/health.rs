@@ -24,7 +24,7 @@ const DISCOVER: &str = "{\"jsonrpc\":\"2.0\",\"id\":\"moorline-probe\",\"method\
 pub async fn watch(fleet: Arc<Fleet>, pool: Arc<Pool>, clock: Clock) {
     loop {
         let settings = Arc::clone(&pool.settings());
-        if fleet.pool(pool.id).is_none() {
+        if !fleet.holds(&pool) {
             return;
         }
         let backends = Arc::clone(&pool.backends());

@@ -79,8 +79,7 @@ fn berth_of(exchange: &Exchange, moored: &Moored) -> Result<Heading, Cause> {
             Ok(Heading { backend, berth: Some(berth) })
         }
         // It may come back: the session is not lost, there is only nobody to ask now.
-        Some(_) => Err(Cause::NoBackend),
         None if exchange.pool.is_up() => Err(Cause::SessionLost),
-        None => Err(Cause::NoBackend),
+        Some(_) | None => Err(Cause::NoBackend),
     }
 }

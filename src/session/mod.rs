@@ -7,6 +7,7 @@ mod settle;
 mod token;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
@@ -32,6 +33,7 @@ pub struct Sessions {
     fleet: Arc<Fleet>,
     clock: Clock,
     settings: ArcSwap<SessionSettings>,
+    timeout: Duration,
     ring: ArcSwap<Ring>,
     /// Sharded; a shard is locked for one lookup. Bounded by `session.max`.
     known: DashMap<SessionId, Arc<Moored>>,
@@ -70,6 +72,8 @@ pub struct Parts {
     pub clock: Clock,
     /// How long sessions live, and how many there may be.
     pub settings: SessionSettings,
+    /// How long a look-up in the store may take before the request goes on with what its session id says.
+    pub timeout: Duration,
     /// The sealing key from the configuration; else the store's.
     pub key: Option<ConfiguredKey>,
     /// Is told of each event. Called on the request's own path: must be quick.
@@ -107,6 +111,7 @@ impl Sessions {
             fleet: parts.fleet,
             clock: parts.clock,
             settings: ArcSwap::from_pointee(parts.settings),
+            timeout: parts.timeout,
             ring: ArcSwap::from_pointee(unlock(&ring)),
             known: DashMap::new(),
             catalogue: Catalogue::default(),
@@ -179,10 +184,10 @@ impl Sessions {
 
     /// A session that this instance has not seen yet: the store knows, or the id itself tells.
     async fn look_up(&self, claim: &Claim) -> Result<Arc<Moored>, Cause> {
-        match self.store.load(claim.session).await {
-            Ok(Lookup::Live(record)) => Ok(self.know(claim.session, &record)),
-            Ok(Lookup::Ended) => Err(Cause::SessionUnknown),
-            Ok(Lookup::Unknown) | Err(_) => {
+        match tokio::time::timeout(self.timeout, self.store.load(claim.session)).await {
+            Ok(Ok(Lookup::Live(record))) => Ok(self.know(claim.session, &record)),
+            Ok(Ok(Lookup::Ended)) => Err(Cause::SessionUnknown),
+            Ok(Ok(Lookup::Unknown) | Err(_)) | Err(_) => {
                 // The store has lost it, or is away: what the id says is enough to go on.
                 let berth = claim.berth().ok_or(Cause::SessionUnknown)?;
                 let times = (claim.issued, self.clock.unix());

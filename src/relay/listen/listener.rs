@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::super::Settings;
 use super::super::signal::{Sign, Signal};
+use super::super::{Open, Settings};
 use super::joined::{Joined, Next, Outlet};
 use crate::drain::Drain;
 use crate::mcp::listen::{acknowledged, complete_result, resync_frames, stamp};
@@ -22,14 +22,15 @@ pub struct Listener {
     outlet: Arc<Outlet>,
     out: VecDeque<Bytes>,
     over: bool,
+    _open: Open,
     signal: Option<(Arc<Signal>, Arc<Sweep<Signal>>)>,
 }
 
 impl Listener {
-    pub(super) fn new(joined: &Arc<Joined>, id: &str, honoured: &str) -> Self {
+    pub(super) fn new(joined: &Arc<Joined>, id: &str, honoured: &str, open: Open) -> Self {
         let outlet = joined.enter();
         let out = VecDeque::from([event(&acknowledged(honoured, id))]);
-        Self { id: id.into(), joined: Arc::clone(joined), outlet, out, over: false, signal: None }
+        Self { id: id.into(), joined: Arc::clone(joined), outlet, out, over: false, signal: None, _open: open }
     }
 
     pub(super) fn watched(self, sweep: Arc<Sweep<Signal>>, drain: &Drain, settings: &Settings) -> Self {

@@ -16,10 +16,10 @@ pub use listener::Listener;
 
 use super::body::RelayBody;
 use super::signal::Signal;
-use super::{Answer, Settings};
+use super::{Open, Settings};
 use crate::clock::Clock;
 use crate::drain::Drain;
-use crate::exchange::{Act, Ask, Call, Exchange};
+use crate::exchange::{Act, Answer, Ask, Call, Exchange};
 use crate::mcp::listen::Filter;
 use crate::mcp::version::X_ACCEL_BUFFERING;
 use crate::names::PoolId;
@@ -56,7 +56,7 @@ impl Hub {
         &self,
         exchange: &Exchange,
         outgoing: &Outgoing,
-        wire: &Wire,
+        (wire, open): (&Wire, Open),
         settings: &Settings,
     ) -> Result<Response<RelayBody>, Cause> {
         let Ask::Call(Call { id, act: Act::Listen(filter), .. }) = &exchange.ask else {
@@ -64,10 +64,10 @@ impl Hub {
         };
         let filter = Filter::parse(filter).unwrap_or_default();
         let key = Key { pool: exchange.pool.id, context: context_of(exchange, &outgoing.headers), filter };
-        let joined = self.join(key, exchange, outgoing, wire, settings)?;
+        let joined = self.join(key, (exchange, outgoing), wire, settings)?;
         match joined.opened().await {
             Opening::Open(honoured) => {
-                let listener = Listener::new(&joined, id, &honoured);
+                let listener = Listener::new(&joined, id, &honoured, open);
                 let listener = listener.watched(Arc::clone(&self.sweep), &self.drain, settings);
                 Ok(stream(RelayBody::Listen(Box::new(listener))))
             }
@@ -79,8 +79,7 @@ impl Hub {
     fn join(
         &self,
         key: Key,
-        exchange: &Exchange,
-        outgoing: &Outgoing,
+        (exchange, outgoing): (&Exchange, &Outgoing),
         wire: &Wire,
         settings: &Settings,
     ) -> Result<Arc<Joined>, Cause> {

@@ -15,9 +15,10 @@ use tokio::sync::watch;
 use tokio::time::{interval, timeout};
 
 use super::super::body::gather;
-use super::super::{Answer, has_type};
+use super::super::has_type;
 use super::joined::{Opening, Shared};
 use crate::clock::Clock;
+use crate::exchange::Answer;
 use crate::fleet::{Backend, Pool};
 use crate::mcp::listen::{Filter, acknowledged_filter};
 use crate::mcp::scanner::{Piece, Scanner};
