@@ -63,12 +63,34 @@ pub enum Caller {
 }
 
 /// Where a request came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Origin {
     /// The other end of the connection.
     pub peer: SocketAddr,
+    /// The same as header fields say it.
+    pub hop: Arc<Hop>,
     /// Whether the peer is a trusted proxy, whose forwarding header fields are believed and passed on.
     pub trusted: bool,
+}
+
+/// The other end of a connection, in the forms that header fields want; made once for each connection.
+#[derive(Debug)]
+pub struct Hop {
+    /// The address.
+    pub addr: HeaderValue,
+    /// An element of `Forwarded` (RFC 7239) without the host.
+    pub forwarded: HeaderValue,
+}
+
+impl Hop {
+    /// The forms of `peer`.
+    #[must_use]
+    pub fn new(peer: SocketAddr) -> Self {
+        let addr = peer.ip().to_canonical();
+        let node = if addr.is_ipv6() { format!("\"[{addr}]\"") } else { addr.to_string() };
+        let value = |text: String| HeaderValue::try_from(text).expect("an address may stand in a header field");
+        Self { addr: value(addr.to_string()), forwarded: value(format!("for={node};proto=http")) }
+    }
 }
 
 /// What is asked for.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::HeaderValue;
 
 use crate::names::{CallerDigest, PoolId, SessionId};
 use crate::store::Berth;
@@ -14,6 +16,8 @@ use crate::store::Berth;
 pub struct Moored {
     /// Its name everywhere.
     pub id: SessionId,
+    /// Its name as servers hear it, in `Moorline-Session`.
+    pub stable_id: HeaderValue,
     /// The pool that it lives in.
     pub pool: PoolId,
     /// Whom it belongs to.
@@ -32,6 +36,7 @@ impl Moored {
         let (issued, last_used) = times;
         Self {
             id,
+            stable_id: text_of(id),
             pool,
             caller,
             issued,
@@ -72,6 +77,11 @@ impl Moored {
         self.busy.fetch_add(1, Ordering::Relaxed);
         Busy { session: Arc::clone(self) }
     }
+}
+
+/// 32 hex digits.
+fn text_of(id: SessionId) -> HeaderValue {
+    HeaderValue::from_maybe_shared(Bytes::from(id.to_string())).expect("hex digits may stand in a header field")
 }
 
 /// A request in flight or a stream open on a session.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use http::uri::InvalidUri;
+use http::uri::{Authority, InvalidUri, PathAndQuery};
 
 use crate::config::{HealthSettings, HttpVersion};
 use crate::names::BackendId;
@@ -25,9 +25,9 @@ pub struct Backend {
     /// Authority and path, for people.
     pub name: Box<str>,
     /// What its `Host` header says.
-    pub authority: Box<str>,
+    pub authority: Authority,
     /// The path of its MCP endpoint, with the query where it has one.
-    pub path: Box<str>,
+    pub path: PathAndQuery,
     /// The configured name that it was found under.
     pub origin: Box<str>,
     born: Instant,
@@ -75,13 +75,13 @@ struct Latency {
 impl Backend {
     /// A backend that nothing bad is known of, first seen at the given time.
     #[must_use]
-    pub fn new(host: &str, authority: &str, path: &str, (addr, born): (SocketAddr, Instant)) -> Self {
+    pub fn new(host: &str, authority: Authority, path: PathAndQuery, (addr, born): (SocketAddr, Instant)) -> Self {
         let name = format!("{host}{path}");
         Self {
             id: super::backend_id(&name),
             name: name.into(),
-            authority: authority.into(),
-            path: path.into(),
+            authority,
+            path,
             origin: Box::default(),
             born,
             addr: ArcSwap::from_pointee(addr),
@@ -114,7 +114,7 @@ impl Backend {
             HttpVersion::Http1 => wire::HttpVersion::Http1,
             HttpVersion::Http2 => wire::HttpVersion::Http2,
         };
-        let authority = host.unwrap_or(&self.authority).parse()?;
+        let authority = host.map_or_else(|| Ok(self.authority.clone()), str::parse)?;
         Ok(Target { backend: self.id, addr: self.addr(), authority, version })
     }
 

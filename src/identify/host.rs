@@ -9,7 +9,7 @@ use super::{Connection, Settings};
 use crate::reject::Cause;
 
 /// Refuses a foreign `Host` or `Origin` on a loopback listener, unless a trusted proxy has sent it.
-pub fn check(parts: &Parts, settings: &Settings, connection: Connection) -> Result<(), Cause> {
+pub fn check(parts: &Parts, settings: &Settings, connection: &Connection) -> Result<(), Cause> {
     let trusted = settings.trusted_proxies.iter().any(|range| range.contains(connection.peer.ip()));
     if !connection.loopback || trusted {
         return Ok(());

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 
 use crate::clock::Clock;
 use crate::config::{AddressRange, Bounds};
-use crate::exchange::{Ask, Call, Caller, Exchange, WELL_KNOWN};
+use crate::exchange::{Ask, Call, Caller, Exchange, Hop, WELL_KNOWN};
 use crate::fleet::Fleet;
 use crate::mcp::accept::Accepts;
 use crate::mcp::envelope::{self, Body, Kind, Message};
@@ -45,10 +45,12 @@ pub struct Settings {
 }
 
 /// The connection that a request came on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Connection {
     /// The other end.
     pub peer: SocketAddr,
+    /// The same as header fields say it.
+    pub hop: Arc<Hop>,
     /// Whether the listener can only be reached from this machine.
     pub loopback: bool,
 }
@@ -74,7 +76,7 @@ impl Identify {
         let settings = self.settings.load_full();
         let (parts, incoming) = request.into_parts();
         let nobody = |cause: Cause| cause.to(Asker::default());
-        check_head(&parts, &settings, connection).map_err(nobody)?;
+        check_head(&parts, &settings, &connection).map_err(nobody)?;
         let pool = self.fleet.at(pool_path(parts.uri.path())).ok_or_else(|| nobody(Cause::NoSuchPath))?;
         let plain = check_method(&parts).map_err(nobody)?;
         let fragile = is_fragile(&parts.headers);
@@ -84,8 +86,8 @@ impl Identify {
             (&Method::POST, false) => read_message(&parts, &body, &settings.bounds, fragile)?,
             _ => Facts::without_message(&parts, plain),
         };
-        let origin = origin::of(&settings, connection);
-        let caller = Caller::Address(origin::client(origin, &parts.headers));
+        let origin = origin::of(&settings, &connection);
+        let caller = Caller::Address(origin::client(&origin, &parts.headers));
         Ok(Exchange {
             started,
             pool,
@@ -132,7 +134,7 @@ fn pool_path(path: &str) -> &str {
     }
 }
 
-fn check_head(parts: &Parts, settings: &Settings, connection: Connection) -> Result<(), Cause> {
+fn check_head(parts: &Parts, settings: &Settings, connection: &Connection) -> Result<(), Cause> {
     let url = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if url > settings.bounds.max_url {
         return Err(Cause::UrlTooLong(settings.bounds.max_url));

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 pub use worker::{Plan, Worker};
 
 use crate::drain::{Drain, Phase};
+use crate::exchange::Hop;
 use crate::identify::Connection;
 
 /// Connections that wait to be accepted, in the kernel.
@@ -76,7 +77,7 @@ impl Workers {
                 () = drain.reached(Phase::Parting) => return,
             };
             match accepted {
-                Ok((stream, peer)) => self.place(stream, Connection { peer, loopback }),
+                Ok((stream, peer)) => self.place(stream, Connection { peer, loopback, hop: Arc::new(Hop::new(peer)) }),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(REST).await;
@@ -93,8 +94,9 @@ impl Workers {
             return;
         }
         let Some(worker) = self.workers.iter().min_by_key(|worker| worker.connections()) else { return };
+        let peer = connection.peer;
         if let Err(error) = worker.take(stream, connection) {
-            tracing::warn!(peer = %connection.peer, %error, "a connection could not be handed over");
+            tracing::warn!(%peer, %error, "a connection could not be handed over");
         }
     }
 

@@ -51,8 +51,9 @@ impl Server {
 
     /// Serves a connection to its end.
     pub async fn serve(&self, stream: std::net::TcpStream, connection: Connection, guard: Arc<Guard>) {
+        let peer = connection.peer;
         if let Err(error) = self.try_serve(stream, connection, guard).await {
-            tracing::trace!(peer = %connection.peer, %error, "connection ended");
+            tracing::trace!(%peer, %error, "connection ended");
         }
     }
 
@@ -75,7 +76,7 @@ impl Server {
     }
 
     async fn serve_h1(&self, io: TokioIo<Guarded>, from: Connection, guard: Arc<Guard>) -> hyper::Result<()> {
-        let service = service_fn(|request| self.answer(request, from, &guard));
+        let service = service_fn(|request| self.answer(request, from.clone(), &guard));
         let served = http1::Builder::new()
             .max_buf_size(self.bounds.max_header_block.max(self.bounds.max_url) + SLACK)
             .serve_connection(io, service);
@@ -91,6 +92,7 @@ impl Server {
         let walk = (Arc::clone(&self.walk), Arc::clone(&self.fleet), self.drain.clone());
         let service = service_fn(move |request| {
             let ((walk, fleet, drain), guard) = (walk.clone(), Arc::clone(&guard));
+            let from = from.clone();
             async move { answer(&walk, &fleet, &drain, request, (from, &guard)).await }
         });
         let headers = u32::try_from(self.bounds.max_header_block).unwrap_or(u32::MAX);

@@ -78,8 +78,7 @@ fn names(backend: &Backend, url: &str) -> bool {
     let own = backend.addr();
     let loopback = own.ip().is_loopback() && ["localhost", "127.0.0.1", "[::1]"].contains(&authority.host());
     let port = authority.port_u16().unwrap_or(80);
-    *authority.as_str() == *backend.authority
-        || port == own.port() && (loopback || authority.host() == own.ip().to_string())
+    authority == backend.authority || port == own.port() && (loopback || authority.host() == own.ip().to_string())
 }
 
 #[cfg(test)]
@@ -88,7 +87,12 @@ mod tests {
 
     fn backend() -> Backend {
         let born = crate::clock::Clock::manual().now();
-        Backend::new("b:3001", "b:3001", "/mcp", ("127.0.0.1:3001".parse().unwrap(), born))
+        Backend::new(
+            "b:3001",
+            "b:3001".parse().unwrap(),
+            "/mcp".parse().unwrap(),
+            ("127.0.0.1:3001".parse().unwrap(), born),
+        )
     }
 
     #[test]

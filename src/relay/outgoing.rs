@@ -1,11 +1,12 @@
 //! What a backend is sent: the client's header fields as they came, but for those that concern one hop only, the ids
 //! that are ours, and the trace of where the request came from.
 
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{ACCEPT_ENCODING, FORWARDED, HOST, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 
-use crate::exchange::{Ask, Exchange, Heading, Moored};
+use crate::exchange::{Ask, Exchange, Heading, Hop, Moored, Origin};
 use crate::mcp::crossing;
 use crate::mcp::replay::safe_by_nature;
 use crate::mcp::version::{LAST_EVENT_ID, MCP_SESSION_ID};
@@ -48,9 +49,7 @@ pub fn address(outgoing: &mut Outgoing, exchange: &Exchange, heading: &Heading, 
     if let (Some(berth), Some(moored)) = (&heading.berth, moored) {
         let Ok(theirs) = HeaderValue::from_str(&berth.backend_session) else { return false };
         outgoing.headers.insert(MCP_SESSION_ID, theirs);
-        if let Ok(ours) = HeaderValue::from_str(&moored.id.to_string()) {
-            outgoing.headers.insert(MOORLINE_SESSION, ours);
-        }
+        outgoing.headers.insert(MOORLINE_SESSION, moored.stable_id.clone());
         resume(&mut outgoing.headers, heading);
     }
     match path(exchange, heading) {
@@ -79,12 +78,12 @@ fn path(exchange: &Exchange, heading: &Heading) -> Option<PathAndQuery> {
     let own = &heading.backend.path;
     let well_known = crate::exchange::WELL_KNOWN;
     if exchange.uri.path().starts_with(well_known) {
-        let base = own.split('?').next().unwrap_or_default().trim_end_matches('/');
+        let base = own.path().trim_end_matches('/');
         return format!("{well_known}{base}").parse().ok();
     }
     match exchange.uri.query() {
-        None => own.parse().ok(),
-        Some(query) if own.contains('?') => format!("{own}&{query}").parse().ok(),
+        None => Some(own.clone()),
+        Some(query) if own.query().is_some() => format!("{own}&{query}").parse().ok(),
         Some(query) => format!("{own}?{query}").parse().ok(),
     }
 }
@@ -92,43 +91,48 @@ fn path(exchange: &Exchange, heading: &Heading) -> Option<PathAndQuery> {
 /// `X-Forwarded-*`, `Forwarded` (RFC 7239) and `X-Real-IP`: what a trusted proxy says is kept and added to, what
 /// anybody else says is replaced.
 fn forward(headers: &mut HeaderMap, exchange: &Exchange) {
-    let peer = exchange.origin.peer.ip().to_canonical().to_string();
-    let host = exchange.host.clone();
-    let kept = |name: &HeaderName, headers: &HeaderMap| exchange.origin.trusted && headers.contains_key(name);
-    let address = if peer.contains(':') { format!("\"[{peer}]\"") } else { peer.clone() };
-    let mut element = format!("for={address};proto=http");
-    if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()).filter(|host| is_quotable(host)) {
-        element.push_str(";host=\"");
-        element.push_str(host);
-        element.push('"');
-    }
-    append(headers, &FORWARDED, &element, exchange.origin.trusted);
-    append(headers, &X_FORWARDED_FOR, &peer, exchange.origin.trusted);
-    if !kept(&X_FORWARDED_PROTO, headers) {
+    let Origin { hop, trusted, .. } = &exchange.origin;
+    let element = forwarded(hop, exchange.host.as_ref());
+    append(headers, FORWARDED, element, *trusted);
+    append(headers, X_FORWARDED_FOR, Some(hop.addr.clone()), *trusted);
+    if !trusted || !headers.contains_key(X_FORWARDED_PROTO) {
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
-    if !kept(&X_FORWARDED_HOST, headers) {
-        match host {
-            Some(host) => headers.insert(X_FORWARDED_HOST, host),
+    if !trusted || !headers.contains_key(X_FORWARDED_HOST) {
+        match &exchange.host {
+            Some(host) => headers.insert(X_FORWARDED_HOST, host.clone()),
             None => headers.remove(X_FORWARDED_HOST),
         };
     }
-    if let Ok(client) = HeaderValue::from_str(&exchange.caller.addr().to_string()) {
-        headers.insert(X_REAL_IP, client);
+    let client = if *trusted { HeaderValue::from_str(&exchange.caller.addr().to_string()).ok() } else { None };
+    headers.insert(X_REAL_IP, client.unwrap_or_else(|| hop.addr.clone()));
+}
+
+/// This hop's element of `Forwarded`.
+fn forwarded(hop: &Hop, host: Option<&HeaderValue>) -> Option<HeaderValue> {
+    let host = host.map(HeaderValue::as_bytes).filter(|host| is_quotable(host));
+    let Some(host) = host else { return Some(hop.forwarded.clone()) };
+    let mut element = BytesMut::with_capacity(hop.forwarded.len() + host.len() + 8);
+    element.extend_from_slice(hop.forwarded.as_bytes());
+    element.extend_from_slice(b";host=\"");
+    element.extend_from_slice(host);
+    element.extend_from_slice(b"\"");
+    HeaderValue::from_maybe_shared(element.freeze()).ok()
+}
+
+fn append(headers: &mut HeaderMap, name: HeaderName, element: Option<HeaderValue>, trusted: bool) {
+    let Some(element) = element else { return };
+    if !trusted || !headers.contains_key(&name) {
+        headers.insert(name, element);
+        return;
+    }
+    let before: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+    let list = [before.join(&b", "[..]), element.as_bytes().to_vec()].join(&b", "[..]);
+    if let Ok(list) = HeaderValue::from_maybe_shared(Bytes::from(list)) {
+        headers.insert(name, list);
     }
 }
 
-fn append(headers: &mut HeaderMap, name: &HeaderName, element: &str, trusted: bool) {
-    let before: Vec<&str> = match trusted {
-        true => headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect(),
-        false => Vec::new(),
-    };
-    let list = if before.is_empty() { element.to_owned() } else { format!("{}, {element}", before.join(", ")) };
-    if let Ok(list) = HeaderValue::from_str(&list) {
-        headers.insert(name.clone(), list);
-    }
-}
-
-fn is_quotable(host: &str) -> bool {
-    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte))
+fn is_quotable(host: &[u8]) -> bool {
+    host.iter().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(byte))
 }

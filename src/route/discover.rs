@@ -108,15 +108,15 @@ fn enlist(
             "more than {MOST_ADDRESSES} addresses; the rest is left out"
         );
     }
+    let (Some(authority), Some(path)) = (url.uri().authority(), url.uri().path_and_query()) else { return };
     for addr in addrs.iter().take(wanted) {
         let addr = SocketAddr::new(*addr, url.port());
         // Behind one name each address is a backend of its own, known by its address; its Host stays the name.
-        let host = if every { addr.to_string() } else { authority(settings) };
-        let id = backend_id(&format!("{host}{}", url.path()));
+        let host = if every { addr.to_string() } else { authority.to_string() };
+        let id = backend_id(&format!("{host}{path}"));
         let backend = old.get(&id).cloned().unwrap_or_else(|| {
-            Arc::new(
-                Backend::new(&host, &authority(settings), url.path(), (addr, now)).from_origin(&origin_of(settings)),
-            )
+            let new = Backend::new(&host, authority.clone(), path.clone(), (addr, now));
+            Arc::new(new.from_origin(&origin_of(settings)))
         });
         backend.update(addr, settings.weight, settings.drain);
         if !list.iter().any(|listed| listed.id == backend.id) {
@@ -125,10 +125,6 @@ fn enlist(
     }
 }
 
-fn authority(settings: &BackendSettings) -> String {
-    format!("{}:{}", settings.url.host(), settings.url.port())
-}
-
 fn origin_of(settings: &BackendSettings) -> String {
-    format!("{}{}", authority(settings), settings.url.path())
+    settings.url.to_string()
 }

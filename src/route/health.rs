@@ -56,7 +56,7 @@ async fn probe(backend: &Backend, settings: &PoolSettings, clock: &Clock) -> boo
     let connected = match &settings.health.kind {
         Probe::Tcp => return note(backend, TcpStream::connect(backend.addr()).await.map(drop)),
         Probe::Http { path } => ask(backend, settings, clock, get(path)).await,
-        Probe::Mcp => ask(backend, settings, clock, discover(&backend.path)).await,
+        Probe::Mcp => ask(backend, settings, clock, discover(backend.path.clone())).await,
     };
     match connected {
         Ok(status) if matches!(settings.health.kind, Probe::Http { .. }) => (200..300).contains(&status),
@@ -111,12 +111,12 @@ fn get(path: &str) -> Option<Outgoing> {
     })
 }
 
-fn discover(path: &str) -> Option<Outgoing> {
+fn discover(path_and_query: PathAndQuery) -> Option<Outgoing> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
     headers.insert(MCP_PROTOCOL_VERSION, HeaderValue::from_static(V2026_07_28));
     headers.insert(MCP_METHOD, HeaderValue::from_static("server/discover"));
     let body = Bytes::from_static(DISCOVER.as_bytes());
-    Some(Outgoing { method: Method::POST, path_and_query: path.parse().ok()?, headers, body, replayable: true })
+    Some(Outgoing { method: Method::POST, path_and_query, headers, body, replayable: true })
 }

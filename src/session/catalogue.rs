@@ -1,9 +1,10 @@
 //! The catalogue: what the servers say of their tools, learnt from `tools/list` answers that pass. A tool that
 //! is not in it counts as neither read-only nor idempotent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use dashmap::DashMap;
+use memchr::memmem;
 
 use crate::mcp::catalogue;
 use crate::names::PoolId;
@@ -12,10 +13,46 @@ use crate::seal::digest;
 /// Tools that are remembered for one pool at most; further ones count as unknown.
 const MOST_TOOLS: usize = 4096;
 
+/// Answers that are remembered for one pool, each at most as long as `bounds.inspect`.
+const MOST_SEEN: usize = 4;
+
+/// An id is looked for in this many bytes of an answer's beginning; servers write it there.
+const LOOK_FOR_ID: usize = 128;
+
 /// What is known of the tools of each pool.
 #[derive(Debug, Default)]
 pub struct Catalogue {
-    pools: DashMap<PoolId, HashMap<Box<str>, ToolFacts>>,
+    pools: DashMap<PoolId, Known>,
+}
+
+/// What is known of one pool's tools.
+#[derive(Debug, Default)]
+struct Known {
+    tools: HashMap<Box<str>, ToolFacts>,
+    /// The last answers, so that one that only differs in its id need not be read again: newest last.
+    seen: VecDeque<Seen>,
+}
+
+/// An answer without its id.
+#[derive(Debug)]
+struct Seen {
+    before: Box<[u8]>,
+    after: Box<[u8]>,
+}
+
+impl Seen {
+    fn of(answer: &[u8], id: &str) -> Option<Self> {
+        let at = memmem::find(answer.get(..LOOK_FOR_ID.min(answer.len()))?, id.as_bytes())?;
+        let (before, rest) = answer.split_at(at);
+        Some(Self { before: before.into(), after: rest.get(id.len()..)?.into() })
+    }
+
+    fn is(&self, answer: &[u8], id: &str) -> bool {
+        let after = self.before.len() + id.len();
+        answer.starts_with(&self.before)
+            && answer.get(self.before.len()..after) == Some(id.as_bytes())
+            && answer.get(after..) == Some(&self.after)
+    }
 }
 
 /// What a server says of one tool.
@@ -40,10 +77,19 @@ impl ToolFacts {
 }
 
 impl Catalogue {
-    /// Learns from the answer to a `tools/list`. A page adds to what is known: lists may come in several.
-    pub fn learn(&self, pool: PoolId, answer: &[u8]) {
+    /// Learns from the answer to the `tools/list` with the raw id `id`. A page adds to what is known: lists may come in
+    /// several.
+    pub fn learn(&self, pool: PoolId, answer: &[u8], id: &str) {
+        if self.pools.get(&pool).is_some_and(|known| known.seen.iter().any(|seen| seen.is(answer, id))) {
+            return;
+        }
         let Some(page) = catalogue::page(answer) else { return };
         let mut known = self.pools.entry(pool).or_default();
+        if known.seen.len() >= MOST_SEEN {
+            known.seen.pop_front();
+        }
+        known.seen.extend(Seen::of(answer, id));
+        let known = &mut known.tools;
         for tool in page.tools {
             if known.len() >= MOST_TOOLS && !known.contains_key(&*tool.name) {
                 continue;
@@ -61,6 +107,6 @@ impl Catalogue {
     /// What is known of a tool.
     #[must_use]
     pub fn tool(&self, pool: PoolId, name: &str) -> Option<ToolFacts> {
-        self.pools.get(&pool)?.get(name).copied()
+        self.pools.get(&pool)?.tools.get(name).copied()
     }
 }

@@ -164,9 +164,9 @@ impl Sessions {
         }
         let mut lesson: Lesson = match (&call.act, moored) {
             (Act::ListTools, _) => {
-                let (sessions, pool) = (Arc::clone(self), exchange.pool.id);
+                let (sessions, pool, id) = (Arc::clone(self), exchange.pool.id, call.id.clone());
                 Box::new(move |message| {
-                    sessions.catalogue.learn(pool, message);
+                    sessions.catalogue.learn(pool, message, &id);
                     None
                 })
             }

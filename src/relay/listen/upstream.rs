@@ -118,10 +118,8 @@ impl Source {
 
     async fn try_open(&self, backend: &Arc<Backend>) -> Attempt {
         let version = self.pool.settings().http_version;
-        let (Ok(target), Ok(path)) = (backend.target(version, None), backend.path.parse()) else {
-            return Attempt::Unreached;
-        };
-        let request = Outgoing { path_and_query: path, ..self.request.clone() };
+        let Ok(target) = backend.target(version, None) else { return Attempt::Unreached };
+        let request = Outgoing { path_and_query: backend.path.clone(), ..self.request.clone() };
         let incoming = match self.wire.send(&target, &request).await {
             Ok(incoming) => incoming,
             Err(error) => {

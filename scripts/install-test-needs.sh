@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Installs what the tests need and the machine lacks (Debian and its kin), and nothing else. Where all is there it
+# changes nothing and needs no network. Rust itself is not installed: https://rustup.rs
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly node_at_least=20
+readonly tools=target/tools
+
+say() { printf '   %s\n' "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+# Debian keeps servers where only root's PATH looks.
+has_nginx() { has nginx || [ -x /usr/sbin/nginx ]; }
+node_is_fit() { has node && [ "$(node --version | sed 's/^v\([0-9]*\).*/\1/')" -ge "$node_at_least" ]; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"
+    elif has sudo; then sudo "$@"
+    else fail "not root and no sudo; as root: $*"
+    fi
+}
+
+missing_packages() {
+    local missing=()
+    # The C compiler builds aws-lc, mimalloc and libFuzzer; cmake and clang are not needed.
+    if ! { has gcc && has g++ && has make; }; then missing+=(build-essential); fi
+    # In `make bench` and in the test that compares the spread of sessions.
+    has_nginx || missing+=(nginx)
+    has python3 || missing+=(python3)
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+    has node || missing+=(nodejs)
+    has npm || missing+=(npm)
+    has curl || missing+=(curl)
+    echo "${missing[@]}"
+}
+
+apt_install() {
+    has apt-get || fail "missing: $*; no apt-get here, install them by hand"
+    say "installing: $*"
+    export DEBIAN_FRONTEND=noninteractive
+    # The lists may never have been fetched, or be old; where that fails the ones at hand may still do.
+    as_root apt-get update -qq || true
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null
+}
+
+# Debian starts nginx as it is installed, and at every boot. The tests start their own: port 80 stays free.
+install_without_services() {
+    local policy=/usr/sbin/policy-rc.d ours=no
+    if [ ! -e "$policy" ]; then
+        ours=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    local status=0
+    apt_install "$@" || status=$?
+    if [ "$ours" = yes ]; then as_root rm -f "$policy"; fi
+    [ "$status" -eq 0 ] || fail "could not install: $*"
+    case " $* " in
+    *" nginx "*) if has systemctl; then as_root systemctl disable --now nginx >/dev/null 2>&1 || true; fi ;;
+    esac
+}
+
+# Debian 12 has Node 18; the npm package `node` brings a newer one, which `make` then finds before it.
+install_node() {
+    local version
+    version=$(sed -n 's/^ *"node": "\([0-9.]*\)",*$/\1/p' tests/conformance/package.json)
+    say "node $(node --version) is too old: installing $version into $tools"
+    npm install --prefix "$tools" --no-save --no-audit --no-fund --loglevel=error "node@$version"
+}
+
+install_rust_components() {
+    has cargo || fail "no cargo: install Rust from https://rustup.rs"
+    local missing=()
+    cargo fmt --version >/dev/null 2>&1 || missing+=(rustfmt)
+    cargo clippy --version >/dev/null 2>&1 || missing+=(clippy)
+    [ "${#missing[@]}" -eq 0 ] && return
+    has rustup || fail "missing: ${missing[*]}, and no rustup to add them"
+    say "adding: ${missing[*]}"
+    rustup component add "${missing[@]}"
+}
+
+export PATH="$PWD/$tools/node_modules/.bin:$PATH"
+install_rust_components
+read -ra packages <<<"$(missing_packages)"
+if [ "${#packages[@]}" -gt 0 ]; then install_without_services "${packages[@]}"; fi
+node_is_fit || install_node
+say "node $(node --version), $(python3 --version), $(cargo --version)"
+tests/sdk/install.sh
+# tests/conformance/run-all.sh installs the suite and its servers by itself.
+say "all that the tests need is here"
