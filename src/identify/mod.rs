@@ -71,7 +71,7 @@ impl Identify {
     ///
     /// # Errors
     /// A [`Reject`] that carries the request's own id wherever it could be read.
-    pub async fn read(&self, request: Request<Incoming>, connection: Connection) -> Result<Exchange, Reject> {
+    pub async fn read(&self, request: Request<Incoming>, connection: Connection) -> Result<Box<Exchange>, Reject> {
         let started = self.clock.now();
         let settings = self.settings.load_full();
         let (parts, incoming) = request.into_parts();
@@ -88,7 +88,7 @@ impl Identify {
         };
         let origin = origin::of(&settings, &connection);
         let caller = Caller::Address(origin::client(&origin, &parts.headers));
-        Ok(Exchange {
+        Ok(Box::new(Exchange {
             started,
             pool,
             caller,
@@ -103,7 +103,7 @@ impl Identify {
             uri: parts.uri,
             headers: parts.headers,
             body,
-        })
+        }))
     }
 }
 

@@ -4,6 +4,9 @@
 use http::HeaderMap;
 use http::header::ACCEPT;
 
+/// Ways to allow both.
+const BOTH: [&[u8]; 3] = [b"application/json, text/event-stream", b"text/event-stream, application/json", b"*/*"];
+
 /// What a client takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepts {
@@ -17,6 +20,10 @@ impl Accepts {
     /// Reads every `Accept` line; a request without one takes anything (RFC 9110 §12.5.1).
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
+        // What the SDKs send needs no reading.
+        if headers.get(ACCEPT).is_some_and(|line| BOTH.contains(&line.as_bytes())) {
+            return Self { json: true, event_stream: true };
+        }
         let mut lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok()).peekable();
         if lines.peek().is_none() {
             return Self { json: true, event_stream: true };

@@ -103,11 +103,13 @@ impl Observe {
 
     /// Lets the answer's body carry the trail to its end.
     #[must_use]
-    pub fn watch<B>(self: &Arc<Self>, trail: Trail, response: Response<B>) -> Response<Observed<B>> {
+    pub fn watch<B: Body>(self: &Arc<Self>, trail: Trail, response: Response<B>) -> Response<Observed<B>> {
         let (parts, body) = response.into_parts();
-        let watch = self.access.is_some().then(|| {
-            Box::new(Watch { observe: Arc::clone(self), trail, status: parts.status, bytes: 0, ended: false })
-        });
+        let ended = body.is_end_stream();
+        let watch = self
+            .access
+            .is_some()
+            .then(|| Box::new(Watch { observe: Arc::clone(self), trail, status: parts.status, bytes: 0, ended }));
         Response::from_parts(parts, Observed { body, watch })
     }
 

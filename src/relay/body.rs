@@ -36,6 +36,11 @@ impl Hold {
         }
     }
 
+    /// Whether the backend was found dead, or has left, since the request was sent.
+    pub(super) fn has_fallen(&self) -> bool {
+        self.backend.falls() != self.falls
+    }
+
     /// An open notification stream is no load: it only keeps its session from being idle, and counts among its kind.
     pub(super) fn stands(&mut self, open: Open) {
         self.flight = None;

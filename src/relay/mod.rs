@@ -60,6 +60,9 @@ impl Drop for Open {
     }
 }
 
+/// How often a request that waits for its answer looks whether its backend is still alive.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The relay station of one worker thread: connections belong to the thread that polls them.
 pub struct Relay {
     settings: Arc<ArcSwap<Settings>>,
@@ -172,8 +175,9 @@ impl Relay {
         if !outgoing::address(outgoing, exchange, heading, moored.map(Arc::as_ref)) {
             return Err(Lost::Failed(Cause::BadGateway("its path or session id cannot be sent".into())));
         }
-        let incoming = self.wire(&exchange.pool, &settings).send(&target, outgoing).await;
-        let incoming = incoming.map_err(|error| self.lost(exchange, heading, &error))?;
+        let wire = self.wire(&exchange.pool, &settings);
+        let incoming = first_sign(wire.send(&target, outgoing), &hold, settings.response_timeout).await;
+        let incoming = incoming.map_err(Lost::Failed)?.map_err(|error| self.lost(exchange, heading, &error))?;
         self.receive((exchange, heading), incoming, hold, settings.response_timeout).await
     }
 
@@ -308,6 +312,26 @@ impl Relay {
     }
 }
 
+/// Waits for an answer's head for at most `limit`, but not on a backend that was found dead meanwhile: a frozen one would
+/// never answer.
+async fn first_sign<T>(answer: impl Future<Output = T>, hold: &Hold, limit: Duration) -> Result<T, Cause> {
+    let mut answer = std::pin::pin!(answer);
+    let mut left = limit;
+    loop {
+        let step = left.min(LOOK);
+        if let Ok(answered) = tokio::time::timeout(step, answer.as_mut()).await {
+            return Ok(answered);
+        }
+        left -= step;
+        if hold.has_fallen() {
+            return Err(Cause::OutcomeUnknown);
+        }
+        if left.is_zero() {
+            return Err(Cause::GatewayTimeout(limit));
+        }
+    }
+}
+
 /// Whether a wire that was made for one will do for the other. Usually it is the very same.
 fn is_same(made_for: &Arc<PoolSettings>, settings: &Arc<PoolSettings>) -> bool {
     Arc::ptr_eq(made_for, settings) || **made_for == **settings
@@ -316,7 +340,7 @@ fn is_same(made_for: &Arc<PoolSettings>, settings: &Arc<PoolSettings>) -> bool {
 fn wire_settings(pool: &PoolSettings) -> crate::wire::Settings {
     crate::wire::Settings {
         connect_timeout: pool.connect_timeout,
-        head_timeout: Some(pool.response_timeout),
+        head_timeout: None,
         idle_timeout: pool.idle_timeout,
         max_in_flight_per_backend: pool.max_connections,
         idle_unstated: pool.idle_timeout,

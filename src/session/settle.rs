@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
 
+use super::token::Packed;
 use super::{Claim, Event, Sessions, rounds};
 use crate::exchange::{Act, Answer, Ask, Exchange, Heading, Lesson, Moored};
 use crate::mcp::dialect::is_unknown_session;
@@ -118,7 +119,7 @@ impl Sessions {
             pool: exchange.pool.id,
             issued: now,
             backend: heading.backend.id,
-            backend_session: (issued.len() <= super::token::LONGEST_INLINE).then(|| issued.into()),
+            backend_session: Packed::new(issued),
         };
         Ok((Arc::new(moored), claim))
     }

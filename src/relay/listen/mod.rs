@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::exchange::{Act, Answer, Ask, Call, Exchange};
 use crate::mcp::listen::Filter;
-use crate::mcp::version::X_ACCEL_BUFFERING;
+use crate::mcp::version::{MCP_SESSION_ID, X_ACCEL_BUFFERING};
 use crate::names::PoolId;
 use crate::reject::Cause;
 use crate::seal::digest;
@@ -128,6 +128,7 @@ fn refusal(answer: &Answer, id: &str) -> Response<RelayBody> {
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers.clone();
     response.headers_mut().remove(http::header::CONTENT_LENGTH);
+    response.headers_mut().remove(MCP_SESSION_ID);
     response
 }
 
