@@ -72,6 +72,8 @@ pub struct Asker {
     pub ids: Vec<Box<str>>,
     /// The request was a batch, and so must its answer be.
     pub batch: bool,
+    /// Notifications and responses only: their sender waits for no answer.
+    pub unanswered: bool,
     /// A legacy client known to tear down its session on a 4xx or 5xx (measured: `python-httpx`).
     pub fragile: bool,
 }
@@ -143,8 +145,8 @@ impl Cause {
     #[rustfmt::skip]
     fn row(&self) -> Row {
         match self {
-            Self::NotJson(what) => rpc("not_json", 400, PARSE_ERROR, format!("the body is not JSON: {what}; send one JSON-RPC message in UTF-8")),
-            Self::BadMessage(what) => rpc("bad_message", 400, INVALID_REQUEST, format!("not a JSON-RPC message that can be handled: {what}")),
+            Self::NotJson(what) => rpc("not_json", 400, PARSE_ERROR, format!("{what}; send one JSON-RPC message in UTF-8")),
+            Self::BadMessage(what) => rpc("bad_message", 400, INVALID_REQUEST, format!("the message cannot be handled: {what}")),
             Self::HeaderMismatch(what) => rpc("header_mismatch", 400, HEADER_MISMATCH, what.clone()),
             Self::BodyTooLarge(limit) => http("body_too_large", 413, format!("the body is longer than {limit} bytes; send less, or raise bounds.max_body")),
             Self::HeadersTooLarge(limit) => http("headers_too_large", 431, format!("the header block is larger than {limit} bytes; send less, or raise bounds.max_header_block")),
@@ -203,13 +205,15 @@ impl Reject {
         errors.next().unwrap_or_else(|| self.cause.to_json(None))
     }
 
-    /// A 404 always stays a 404: it is how clients learn that a session is gone, and none tears down on it.
+    /// A 404 always stays a 404: it is how clients learn that a session is gone, and none tears down on it. In a 200 a
+    /// client must find its request's id, or it waits for ever; unless it waits for nothing.
     fn in_a_200(&self, dress: Refusals) -> bool {
-        let can = !self.asker.ids.is_empty() && self.cause.status() != StatusCode::NOT_FOUND;
+        let can = self.cause.status() != StatusCode::NOT_FOUND;
+        let finds_its_id = !self.asker.ids.is_empty();
         match dress {
-            Refusals::Auto => can && self.asker.fragile,
+            Refusals::Auto => can && self.asker.fragile && (finds_its_id || self.asker.unanswered),
             Refusals::Http => false,
-            Refusals::JsonRpc => can,
+            Refusals::JsonRpc => can && finds_its_id,
         }
     }
 }

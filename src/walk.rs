@@ -74,7 +74,8 @@ impl Walk {
         let moored = self.sessions.find(exchange).await?;
         let mut outgoing = self.relay.prepare(exchange);
         if let Ask::Call(Call { act: Act::Listen(_), .. }) = &exchange.ask {
-            return self.relay.listen(exchange, &outgoing).await;
+            // Boxed, like all that is rare here: the walk's future is moved, and the usual one shall be small.
+            return Box::pin(self.relay.listen(exchange, &outgoing)).await;
         }
         let mut tried = Vec::new();
         loop {
@@ -90,7 +91,8 @@ impl Walk {
                 }
                 Err(Lost::Failed(cause)) => return Err(cause),
                 Err(Lost::Unsent { refused }) => {
-                    self.elsewhere(exchange, moored.as_ref(), &mut tried, (heading.backend.id, refused)).await?;
+                    let lost = (heading.backend.id, refused);
+                    Box::pin(self.elsewhere(exchange, moored.as_ref(), &mut tried, lost)).await?;
                 }
             }
         }

@@ -81,7 +81,9 @@ impl Identify {
         let plain = check_method(&parts).map_err(nobody)?;
         let fragile = is_fragile(&parts.headers);
         let body = body::read(incoming, &parts.headers, &settings.bounds).await;
-        let body = body.map_err(|fault| fault.cause.to(Asker { ids: fault.ids, fragile, batch: false }))?;
+        let body = body.map_err(|fault| {
+            fault.cause.to(Asker { ids: fault.ids, fragile, unanswered: fault.unanswered, batch: false })
+        })?;
         let facts = match (&parts.method, plain) {
             (&Method::POST, false) => read_message(&parts, &body, &settings.bounds, fragile)?,
             _ => Facts::without_message(&parts, plain),
@@ -167,7 +169,7 @@ fn read_message(parts: &Parts, body: &[u8], bounds: &Bounds, fragile: bool) -> R
     let peeked = envelope::peek(body, &limits).map_err(|fault| {
         let ids = fault.id.iter().map(|id| Box::from(&**id)).collect();
         let fragile = fragile && header_era == Era::Legacy;
-        body::explain(&fault.error).to(Asker { ids, batch: false, fragile })
+        body::explain(&fault.error).to(Asker { ids, fragile, ..Asker::default() })
     })?;
     let era = match &peeked {
         Body::One(message) if message.params.meta_version.is_some() => Era::Modern,
@@ -205,8 +207,8 @@ fn asker_of(peeked: &Body<'_>, fragile: bool) -> Asker {
         Kind::Request { id, .. } => Some(id.into()),
         _ => None,
     };
-    let ids = peeked.messages().iter().filter_map(waits).collect();
-    Asker { ids, batch: matches!(peeked, Body::Batch(_)), fragile }
+    let ids: Vec<_> = peeked.messages().iter().filter_map(waits).collect();
+    Asker { unanswered: ids.is_empty(), ids, batch: matches!(peeked, Body::Batch(_)), fragile }
 }
 
 fn ask_of(peeked: Body<'_>, body: &[u8]) -> Ask {

@@ -133,6 +133,8 @@ impl Guarded {
             return Ok(());
         }
         if self.guard.head_since.load(Ordering::Relaxed) != 0 {
+            let peer = self.stream.peer_addr().ok();
+            tracing::info!(?peer, reason = "slow_headers", "connection refused");
             // Best effort: the connection is closed either way.
             drop(self.stream.try_write(SLOW_HEADERS));
         }

@@ -27,8 +27,8 @@ const BACKLOG: i32 = 1024;
 /// How long accepting rests after an error such as running out of file descriptors.
 const REST: Duration = Duration::from_millis(50);
 
-/// Sent to a connection that is one too many.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+/// Sent to a connection that is one too many; no request is known yet that it could answer.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nContent-Length: 184\r\nConnection: close\r\n\r\n{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":503,\"message\":\"this gateway holds as many connections as it may; try again shortly\",\"data\":{\"reason\":\"too_many_connections\",\"retryAfter\":1}}}";
 
 /// The worker threads together, and how many connections they hold.
 pub struct Workers {
@@ -88,7 +88,7 @@ impl Workers {
 
     fn place(&self, stream: tokio::net::TcpStream, connection: Connection) {
         if self.connections.load(Ordering::Relaxed) >= self.max_connections.load(Ordering::Relaxed) {
-            tracing::warn!(peer = %connection.peer, "connection refused: too many");
+            tracing::warn!(peer = %connection.peer, reason = "too_many_connections", "connection refused");
             // Best effort: the connection is closed either way.
             drop(stream.try_write(TOO_MANY));
             return;
@@ -114,5 +114,18 @@ impl Workers {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_canned_refusal_says_its_own_length() {
+        let text = std::str::from_utf8(TOO_MANY).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "body has {} bytes", body.len());
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
     }
 }

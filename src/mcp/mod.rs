@@ -10,6 +10,7 @@ pub mod fault;
 pub mod frame;
 pub mod header;
 pub mod input_required;
+pub mod late_id;
 pub mod listen;
 pub mod params;
 pub mod raw;

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,6 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Body;
 use memchr::memmem;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::Settings;
 use super::body::Hold;
@@ -29,6 +32,9 @@ use crate::wire::WireBody;
 
 /// How long it may take to find out whether a backend whose connection broke is still there.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A server says nothing on a new connection: whatever can be read within this time is its end.
+const LOOK_TWICE: Duration = Duration::from_millis(100);
 
 /// One stream of events.
 pub struct Events {
@@ -203,6 +209,10 @@ impl Events {
     /// The connection broke.
     fn broke(&mut self) {
         self.body = None;
+        if self.standing {
+            // The backend may have set a shorter time, for ends of its own choosing: there would be nobody yet.
+            return self.part();
+        }
         if self.is_answered() {
             return;
         }
@@ -211,10 +221,7 @@ impl Events {
         }
         // Resuming is only worth while if the backend is still there; else the client would wait for ever.
         let addr = self.hold.backend.addr();
-        self.looking = Some(Box::pin(async move {
-            let connect = tokio::net::TcpStream::connect(addr);
-            tokio::time::timeout(LOOK_AGAIN, connect).await.is_ok_and(|connected| connected.is_ok())
-        }));
+        self.looking = Some(Box::pin(is_there(addr)));
     }
 
     fn looked(&mut self, there: bool) {
@@ -265,6 +272,12 @@ impl Events {
             self.out.push_back(retry_frame(u64::try_from(self.retry.as_millis()).unwrap_or(u64::MAX)));
         }
     }
+}
+
+/// Whether somebody takes connections there, and keeps them: a process that is just dying may still take one.
+async fn is_there(addr: SocketAddr) -> bool {
+    let Ok(Ok(connection)) = timeout(LOOK_AGAIN, TcpStream::connect(addr)).await else { return false };
+    timeout(LOOK_TWICE, connection.readable()).await.is_err()
 }
 
 fn carries_ids(block: &[u8]) -> bool {

@@ -8,6 +8,7 @@ mod oauth;
 mod outgoing;
 mod signal;
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -176,7 +177,8 @@ impl Relay {
             return Err(Lost::Failed(Cause::BadGateway("its path or session id cannot be sent".into())));
         }
         let wire = self.wire(&exchange.pool, &settings);
-        let incoming = first_sign(wire.send(&target, outgoing), &hold, settings.response_timeout).await;
+        let sending = std::pin::pin!(wire.send(&target, outgoing));
+        let incoming = first_sign(sending, &hold, settings.response_timeout).await;
         let incoming = incoming.map_err(Lost::Failed)?.map_err(|error| self.lost(exchange, heading, &error))?;
         self.receive((exchange, heading), incoming, hold, settings.response_timeout).await
     }
@@ -219,14 +221,11 @@ impl Relay {
         let gathered = tokio::time::timeout(limit, body::gather(body, most)).await;
         let gathered = gathered.map_err(|_| Lost::Failed(Cause::GatewayTimeout(limit)))?;
         let (start, rest) = gathered.map_err(|error| self.lost(exchange, heading, &error))?;
+        if rest.is_none() {
+            answer.whole = Some(start.clone());
+        }
         check(exchange, &answer, &start).map_err(Lost::Failed)?;
-        let rest = match rest {
-            None => {
-                answer.whole = Some(start);
-                None
-            }
-            Some(body) => Some((start, body)),
-        };
+        let rest = rest.map(|body| (start, body));
         Ok(Sent { answer, rest, hold, epoch: heading.epoch() })
     }
 
@@ -314,8 +313,11 @@ impl Relay {
 
 /// Waits for an answer's head for at most `limit`, but not on a backend that was found dead meanwhile: a frozen one would
 /// never answer.
-async fn first_sign<T>(answer: impl Future<Output = T>, hold: &Hold, limit: Duration) -> Result<T, Cause> {
-    let mut answer = std::pin::pin!(answer);
+async fn first_sign<T>(
+    mut answer: Pin<&mut impl Future<Output = T>>,
+    hold: &Hold,
+    limit: Duration,
+) -> Result<T, Cause> {
     let mut left = limit;
     loop {
         let step = left.min(LOOK);
@@ -376,7 +378,9 @@ fn check(exchange: &Exchange, answer: &Answer, start: &[u8]) -> Result<(), Cause
     if !has_type(&answer.headers, b"application/json") && !has_type(&answer.headers, b"application/x-ndjson") {
         return Err(Cause::BadGateway("a response to a request must be JSON or an event stream".into()));
     }
+    let unfinished = answer.whole.is_some() && !matches!(start.trim_ascii_end().last(), Some(b'}' | b']'));
     match start.trim_ascii_start().first() {
+        Some(b'{' | b'[') if unfinished => Err(Cause::BadGateway("it is JSON that breaks off".into())),
         Some(b'{' | b'[') => Ok(()),
         Some(_) => Err(Cause::BadGateway("it is declared as JSON and is none".into())),
         None => Err(Cause::BadGateway("it is empty".into())),

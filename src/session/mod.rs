@@ -166,10 +166,10 @@ impl Sessions {
         }
         let session = match self.known.get(&claim.session) {
             Some(known) => Arc::clone(&known),
-            None => self.look_up(&claim).await?,
+            None => Box::pin(self.look_up(&claim)).await?,
         };
         if now.saturating_sub(session.last_used(now)) > self.settings.load().idle.as_secs() {
-            self.end(&session).await;
+            Box::pin(self.end(&session)).await;
             return Err(Cause::SessionUnknown);
         }
         session.touch(now);

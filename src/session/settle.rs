@@ -45,7 +45,7 @@ impl Sessions {
             return self.settle_known(exchange, moored, answer).await;
         }
         if let (Some(issued), true) = (issued, exchange.opens_session() && answer.status.is_success()) {
-            return self.settle_new(exchange, heading, &issued, answer).await;
+            return Box::pin(self.settle_new(exchange, heading, &issued, answer)).await;
         }
         Ok(self.teach(exchange, None, answer))
     }
@@ -59,18 +59,18 @@ impl Sessions {
         let body = answer.whole.as_deref().unwrap_or_default();
         let gone = !answer.status.is_success() && is_unknown_session(answer.status.as_u16(), body);
         if matches!(exchange.ask, Ask::Goodbye) && (gone || answer.status.is_success()) {
-            self.end(moored).await;
+            Box::pin(self.end(moored)).await;
             return Ok(None);
         }
         if gone {
-            self.end(moored).await;
+            Box::pin(self.end(moored)).await;
             return Err(Cause::SessionLost);
         }
         if let Some(ours) = &exchange.claim {
             answer.headers.insert(MCP_SESSION_ID, ours.clone());
         }
         if answer.status == StatusCode::ACCEPTED {
-            self.note_all(moored, exchange).await;
+            Box::pin(self.note_all(moored, exchange)).await;
             return Ok(None);
         }
         Ok(self.teach(exchange, Some(moored), answer))

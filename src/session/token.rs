@@ -169,7 +169,8 @@ mod tests {
             let text = claim(&id).seal(&ring()).unwrap();
             prop_assert!(text.len() <= 200, "{} characters", text.len());
             let opened = Claim::open(&text, &ring()).unwrap();
-            prop_assert_eq!(opened.backend_session.unpack().as_deref(), Some(&*id));
+            let unpacked = opened.backend_session.unpack();
+            prop_assert_eq!(unpacked.as_deref(), Some(&*id));
             prop_assert_eq!(opened, claim(&id));
         }
 

@@ -157,17 +157,23 @@ impl Wire {
         let lane = self.lane(target.backend);
         let permit = lane.admit().await?;
         if target.version == HttpVersion::Http2 {
-            return self.in_time(h2::exchange(&lane, target, request, permit)).await;
+            // Boxed, like all that is rare here: futures are moved, and the usual one shall be small.
+            return Box::pin(self.in_time(h2::exchange(&lane, target, request, permit))).await;
         }
-        let permit = match lane.take(target.addr, permit) {
-            Ok(lease) => match self.in_time(h1::exchange(lease, target, request)).await {
-                Err(error) if may_repeat(&error, request) => lane.admit().await?,
-                result => return result,
-            },
-            Err(Permit(permit)) => permit,
+        let (mut lease, mut reused) = match lane.take(target.addr, permit) {
+            Ok(lease) => (lease, true),
+            Err(Permit(permit)) => (Box::pin(lane.open(target.addr, permit)).await?, false),
         };
-        let lease = lane.open(target.addr, permit).await?;
-        self.in_time(h1::exchange(lease, target, request)).await
+        loop {
+            match self.in_time(h1::exchange(lease, target, request)).await {
+                Err(error) if reused && may_repeat(&error, request) => {
+                    let permit = lane.admit().await?;
+                    lease = Box::pin(lane.open(target.addr, permit)).await?;
+                    reused = false;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Closes the idle connections to a backend that was removed; requests in flight end as they would have.

@@ -63,6 +63,8 @@ impl Received {
 pub enum After {
     Keep,
     Close,
+    /// Waits for the other end to hang up, and notes when it did.
+    AwaitHangup,
 }
 
 /// Deals with a request itself, or returns `None` for the usual behaviour.
@@ -222,8 +224,13 @@ impl Shared {
                 std::thread::sleep(Duration::from_millis(20));
             }
             let after = (self.hook)(&request, &mut stream).unwrap_or_else(|| self.behave(&request, &mut stream));
-            if after == After::Close {
-                break;
+            match after {
+                After::Keep => {}
+                After::Close => break,
+                After::AwaitHangup => {
+                    self.await_hangup(&mut stream);
+                    break;
+                }
             }
         }
         // The clone among the connections would keep it open.
@@ -265,10 +272,10 @@ impl Shared {
             }
             "GET" => {
                 open_stream(stream, &[]);
-                self.await_hangup(stream)
+                After::AwaitHangup
             }
             _ if request.json()["id"].is_null() || call.is_empty() => accept(stream),
-            _ if call == "tools/call" && request.tool() == "hang" => self.await_hangup(stream),
+            _ if call == "tools/call" && request.tool() == "hang" => After::AwaitHangup,
             _ => {
                 let body = self.result(request).to_string();
                 respond(stream, 200, &[("Mcp-Session-Id", id)], "application/json", body.as_bytes())
@@ -302,11 +309,10 @@ impl Shared {
         json!({"jsonrpc": "2.0", "id": id, "result": result})
     }
 
-    fn await_hangup(&self, stream: &mut TcpStream) -> After {
-        if await_hangup(stream) {
+    fn await_hangup(&self, stream: &mut TcpStream) {
+        if await_hangup(stream) && !self.gone.load(Ordering::Acquire) {
             self.hangups.lock().expect("no server thread panics").push(now());
         }
-        After::Close
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the integration tests stand on: the real binary on real sockets ([`gateway`]), servers that behave or misbehave on
 //! demand ([`backend`]), and a client that sends exactly the bytes it is told to ([`http`]). Everything waits for an event, with a deadline.
 #![expect(clippy::allow_attributes, reason = "whether something is unused here differs from test to test")]
-#![allow(dead_code, reason = "each test takes the part that it needs")]
+#![allow(dead_code, unused_imports, reason = "each test takes the part that it needs")]
 
 pub mod backend;
 pub mod gateway;
 pub mod http;
+pub mod session;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 pub use backend::{After, Backend, Received};
 pub use gateway::{Gateway, Setup};
 pub use http::{Answer, Connection, ask};
+pub use session::Session;
 
 /// Whatever takes longer than this never comes.
 pub const DEADLINE: Duration = Duration::from_secs(15);
@@ -49,7 +51,8 @@ pub fn golden_dir() -> PathBuf {
 pub fn golden(name: &str, actual: &str) {
     let path = golden_dir().join(name);
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::create_dir_all(path.parent().expect("a golden file lies in a folder")).expect("the folder can be made");
+        std::fs::create_dir_all(path.parent().expect("a golden file lies in a folder"))
+            .expect("the folder can be made");
         std::fs::write(&path, actual).expect("the golden file can be written");
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();

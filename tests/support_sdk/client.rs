@@ -32,7 +32,12 @@ impl Kind {
         Self { name, interpreter: "node", driver, legacy }
     }
 
-    const fn python(name: &'static str, interpreter: &'static str, driver: &'static [&'static str], legacy: bool) -> Self {
+    const fn python(
+        name: &'static str,
+        interpreter: &'static str,
+        driver: &'static [&'static str],
+        legacy: bool,
+    ) -> Self {
         Self { name, interpreter, driver, legacy }
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-pub use client::{CLIENTS, Client, Kind};
+pub use client::{Client, Kind};
 pub use moorline::{Backends, Moorline};
 pub use proxy::{Message, Next, Proxy};
 
@@ -89,8 +89,6 @@ pub struct Server {
     process: Process,
     script: &'static str,
     arguments: Vec<String>,
-    /// What it said when it was ready.
-    pub hello: String,
     pub addr: SocketAddr,
 }
 
@@ -108,7 +106,7 @@ impl Server {
         let hello = output.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("{script} does not start"));
         let url = hello.split_whitespace().nth(1).unwrap_or_default();
         let addr = url.trim_start_matches("http://").trim_end_matches("/mcp").parse().expect("an address");
-        Self { process, script, arguments, hello, addr }
+        Self { process, script, arguments, addr }
     }
 
     pub fn url(&self) -> String {

@@ -93,7 +93,13 @@ impl Moorline {
         let fixed = text.replacen("listen = \"127.0.0.1:0\"", &format!("listen = \"{}\"", self.addr), 1);
         std::fs::write(self.config(), fixed).unwrap();
         let (process, addr, admin, said) = run(&self.config());
-        *self = Self { process, addr, admin, said, directory: std::mem::replace(&mut self.directory, TempDir::new().unwrap()) };
+        *self = Self {
+            process,
+            addr,
+            admin,
+            said,
+            directory: std::mem::replace(&mut self.directory, TempDir::new().unwrap()),
+        };
     }
 }
 

@@ -48,17 +48,7 @@ impl Proxy {
 
 impl Message {
     fn read(stream: &mut impl BufRead) -> io::Result<Option<Self>> {
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line)? == 0 {
-                return Ok(None);
-            }
-            match line.trim_end() {
-                "" => break,
-                field => head.push(field.to_owned()),
-            }
-        }
+        let Some(head) = read_head(stream)? else { return Ok(None) };
         let mut message = Self { head, body: Vec::new() };
         let length = message.field("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
         message.body.resize(length, 0);
@@ -87,11 +77,29 @@ impl Message {
     }
 
     fn write(&self, stream: &mut TcpStream, most: usize) -> io::Result<()> {
-        let fields = self.head.iter().filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
-        let head = fields.map(|line| format!("{line}\r\n")).collect::<String>();
-        stream.write_all(format!("{head}connection: close\r\n\r\n").as_bytes())?;
+        write_head(&self.head, stream)?;
         stream.write_all(&self.body[..most.min(self.body.len())])
     }
+}
+
+fn read_head(stream: &mut impl BufRead) -> io::Result<Option<Vec<String>>> {
+    let mut head = Vec::new();
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        match line.trim_end() {
+            "" => return Ok(Some(head)),
+            field => head.push(field.to_owned()),
+        }
+    }
+}
+
+fn write_head(head: &[String], stream: &mut impl Write) -> io::Result<()> {
+    let fields = head.iter().filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
+    let head = fields.map(|line| format!("{line}\r\n")).collect::<String>();
+    stream.write_all(format!("{head}connection: close\r\n\r\n").as_bytes())
 }
 
 fn serve(client: TcpStream, target: SocketAddr, idle: Option<Duration>, meddle: fn(&mut Message) -> Next) {
@@ -133,5 +141,8 @@ fn try_serve(
         let _ = io::copy(&mut reader, &mut io::sink());
         let _ = gone.shutdown(Shutdown::Both);
     });
-    io::copy(&mut server, &mut &*client).map(drop)
+    let mut answer = BufReader::new(server);
+    let Some(head) = read_head(&mut answer)? else { return Ok(()) };
+    write_head(&head, &mut &*client)?;
+    io::copy(&mut answer, &mut &*client).map(drop)
 }
