@@ -38,7 +38,7 @@ impl Scene {
     fn refuses(&self, (status, reason): (u16, &str), request: impl Fn(&str) -> Vec<u8>) -> Answer {
         for id in ["7", "\"seven\""] {
             let answer = self.gateway.ask(&request(id));
-            self.is_refusal(&answer, (status, reason), &serde_json::from_str(id).unwrap());
+            self.is_refusal(&answer, (status, reason), &serde_json::from_str(id).expect("the test writes JSON"));
         }
         let answer = self.gateway.ask(&request("1"));
         self.is_refusal(&answer, (status, reason), &json!(1));
@@ -226,6 +226,7 @@ fn a_header_block_over_its_bound() {
     golden_refusal("headers_too_large", &answer);
     let huge = format!("X-Huge: {}", "x".repeat(200_000));
     assert_eq!(scene.gateway.ask(&post(&[&huge], call("1", "name"))).status, 431);
+    scene.gateway.log.wait("bad_http", 1);
     assert_eq!(scene.bystander.call("name").said(), "well");
     assert!(backend.received().is_empty());
 }
@@ -240,6 +241,18 @@ fn too_many_header_fields() {
     let fields: Vec<String> = (0..400).map(|n| format!("X-{n}: 1")).collect();
     let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
     assert_eq!(scene.gateway.ask(&post(&fields, call("1", "name"))).status, 431);
+    assert!(backend.received().is_empty());
+}
+
+#[test]
+fn bytes_that_are_no_http() {
+    let backend = Backend::legacy("a");
+    let scene = Scene::of(&backend);
+    assert_eq!(scene.gateway.ask(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n").status, 400);
+    scene.gateway.log.wait("bad_http", 1);
+    let smuggled = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello";
+    assert_eq!(scene.gateway.ask(smuggled.as_bytes()).status, 400);
+    assert_eq!(scene.bystander.call("name").said(), "well");
     assert!(backend.received().is_empty());
 }
 
@@ -642,6 +655,7 @@ fn header_fields_that_come_too_slowly() {
     connection.send(b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-");
     let answer = connection.answer();
     assert_eq!((answer.status, &answer.json()["error"]["data"]["reason"]), (408, &json!("slow_headers")));
+    gateway.log.wait("slow_headers", 1);
     golden_refusal("slow_headers", &answer);
     assert!(connection.is_closed());
     assert_eq!(session.call("name").said(), "a");

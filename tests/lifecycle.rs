@@ -295,7 +295,8 @@ fn a_session_waits_where_there_is_nowhere_to_go() {
 fn a_backend_that_comes_back_is_used_again() {
     let backend = Backend::legacy("a");
     let addr = backend.addr();
-    let setup = Setup::of(&[backend.url()]).pool_key("health.every = \"50ms\"").pool_key("health.eject_for = \"100ms\"");
+    let setup =
+        Setup::of(&[backend.url()]).pool_key("health.every = \"50ms\"").pool_key("health.eject_for = \"100ms\"");
     let gateway = setup.pool_key("health.eject_after = 1").pool_key("health.recover_after = 1").start();
     let session = Session::open(gateway.addr);
     backend.kill();
@@ -303,7 +304,11 @@ fn a_backend_that_comes_back_is_used_again() {
     assert_eq!(session.call("name").status, 503);
     let _again = Backend::at(addr, "again", Kind::Legacy, |_, _| None);
     wait_for("it is back", || gateway.admin("/readyz").status == 200);
-    assert_eq!(reason(&session.call("name")), (404, json!("session_lost")), "the server that came back knows no session");
+    assert_eq!(
+        reason(&session.call("name")),
+        (404, json!("session_lost")),
+        "the server that came back knows no session"
+    );
     assert_eq!(Session::open(gateway.addr).call("name").said(), "again");
 }
 

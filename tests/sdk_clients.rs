@@ -1,5 +1,6 @@
 //! The official SDK clients, TypeScript and Python, both generations and both eras, through the real Moorline with three
 //! replicas behind it: whole sessions, and what each refusal of Moorline's own does to them (see `tests/sdk/README.md`).
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's own helpers fail by panicking")]
 
 mod support_sdk;
 

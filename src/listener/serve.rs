@@ -52,8 +52,13 @@ impl Server {
     /// Serves a connection to its end.
     pub async fn serve(&self, stream: std::net::TcpStream, connection: Connection, guard: Arc<Guard>) {
         let peer = connection.peer;
-        if let Err(error) = self.try_serve(stream, connection, guard).await {
-            tracing::trace!(%peer, %error, "connection ended");
+        match self.try_serve(stream, connection, guard).await {
+            Ok(()) => {}
+            // hyper has answered by itself; the walk never heard of it.
+            Err(error) if is_bad_http(&*error) => {
+                tracing::info!(%peer, %error, reason = "bad_http", "connection refused");
+            }
+            Err(error) => tracing::trace!(%peer, %error, "connection ended"),
         }
     }
 
@@ -66,7 +71,11 @@ impl Server {
         let stream = TcpStream::from_std(stream)?;
         stream.set_nodelay(true)?;
         let limit = self.bounds.header_timeout;
-        let Ok(speaks_h2) = tokio::time::timeout(limit, speaks_h2(&stream)).await else { return Ok(()) };
+        let first = tokio::select! {
+            first = tokio::time::timeout(limit, speaks_h2(&stream)) => first,
+            () = self.drain.reached(Phase::Parting) => return Ok(()),
+        };
+        let Ok(speaks_h2) = first else { return Ok(()) };
         let io = TokioIo::new(Guarded::new(stream, Arc::clone(&guard)));
         if speaks_h2? {
             guard.has_begun();
@@ -133,6 +142,10 @@ async fn answer(
         None => walk.walk(request, from).await?,
     };
     Ok(response.map(|body| During::new(body, exchange)))
+}
+
+fn is_bad_http(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
 }
 
 /// Looks at the first bytes without taking them.

@@ -10,13 +10,22 @@ const LONGEST: usize = 256;
 #[derive(Debug, Default)]
 pub struct LateId {
     depth: u32,
-    in_text: bool,
-    escaped: bool,
+    text: Text,
     /// What stands at the top since the last separator: a key, or a value that is no object and no array.
     piece: Vec<u8>,
     is_id: bool,
     id: Option<Box<str>>,
     has_method: bool,
+}
+
+/// Whether a string is passing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Text {
+    #[default]
+    Outside,
+    Inside,
+    /// Behind a backslash.
+    Escaped,
 }
 
 impl LateId {
@@ -38,15 +47,18 @@ impl LateId {
     }
 
     fn step(&mut self, byte: u8) {
-        if self.in_text {
+        if self.text != Text::Outside {
             self.note(byte);
-            self.in_text = byte != b'"' || self.escaped;
-            self.escaped = byte == b'\\' && !self.escaped;
+            self.text = match (self.text, byte) {
+                (Text::Inside, b'"') => Text::Outside,
+                (Text::Inside, b'\\') => Text::Escaped,
+                _ => Text::Inside,
+            };
             return;
         }
         match byte {
             b'"' => {
-                self.in_text = true;
+                self.text = Text::Inside;
                 self.note(byte);
             }
             b'{' | b'[' => self.depth = self.depth.saturating_add(1),

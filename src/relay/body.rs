@@ -114,12 +114,12 @@ impl Body for RelayBody {
     }
 }
 
-/// Waits for a body of up to `most` bytes. A longer one is returned as what has come and what is still to come.
+/// Waits for a body of up to `most` bytes. A longer one is returned as what has come, which is not nothing, and what is
+/// still to come.
 pub async fn gather(mut body: WireBody, most: usize) -> Result<(Bytes, Option<WireBody>), WireError> {
+    // Of a body that is known to be too long the first piece is enough: whoever looks at its beginning must find one.
     let declared = body.size_hint().exact();
-    if declared.is_some_and(|length| length > most as u64) {
-        return Ok((Bytes::new(), Some(body)));
-    }
+    let most = if declared.is_some_and(|length| length > most as u64) { 0 } else { most };
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     loop {

@@ -23,7 +23,7 @@ pub use body::{Hold, RelayBody};
 
 use crate::clock::Clock;
 use crate::config::{HostPolicy, PoolSettings};
-use crate::drain::Drain;
+use crate::drain::{Drain, Phase};
 use crate::exchange::{Act, Answer, Ask, Call, Exchange, Heading, Lesson, Moored};
 use crate::fleet::Pool;
 use crate::mcp::crossing::{ReplyFate, unwrap_reply};
@@ -61,8 +61,8 @@ impl Drop for Open {
     }
 }
 
-/// How often a request that waits for its answer looks whether its backend is still alive.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often a request that waits for its answer looks whether its backend and this instance are still there.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// The relay station of one worker thread: connections belong to the thread that polls them.
 pub struct Relay {
@@ -178,7 +178,7 @@ impl Relay {
         }
         let wire = self.wire(&exchange.pool, &settings);
         let sending = std::pin::pin!(wire.send(&target, outgoing));
-        let incoming = first_sign(sending, &hold, settings.response_timeout).await;
+        let incoming = self.first_sign(sending, &hold, settings.response_timeout).await;
         let incoming = incoming.map_err(Lost::Failed)?.map_err(|error| self.lost(exchange, heading, &error))?;
         self.receive((exchange, heading), incoming, hold, settings.response_timeout).await
     }
@@ -218,8 +218,8 @@ impl Relay {
             return Ok(Sent { answer, rest: Some((Bytes::new(), body)), hold, epoch: heading.epoch() });
         }
         let most = if looks_inside(exchange) { self.settings.load().inspect } else { WAITED_FOR };
-        let gathered = tokio::time::timeout(limit, body::gather(body, most)).await;
-        let gathered = gathered.map_err(|_| Lost::Failed(Cause::GatewayTimeout(limit)))?;
+        let gathered = self.first_sign(std::pin::pin!(body::gather(body, most)), &hold, limit).await;
+        let gathered = gathered.map_err(Lost::Failed)?;
         let (start, rest) = gathered.map_err(|error| self.lost(exchange, heading, &error))?;
         if rest.is_none() {
             answer.whole = Some(start.clone());
@@ -227,6 +227,30 @@ impl Relay {
         check(exchange, &answer, &start).map_err(Lost::Failed)?;
         let rest = rest.map(|body| (start, body));
         Ok(Sent { answer, rest, hold, epoch: heading.epoch() })
+    }
+
+    /// Waits for an answer for at most `limit`, but not on a backend that was found dead meanwhile (a frozen one would never
+    /// answer), nor beyond the deadline of the drain.
+    async fn first_sign<T>(
+        &self,
+        mut answer: Pin<&mut impl Future<Output = T>>,
+        hold: &Hold,
+        limit: Duration,
+    ) -> Result<T, Cause> {
+        let mut left = limit;
+        loop {
+            let step = left.min(LOOK);
+            if let Ok(answered) = tokio::time::timeout(step, answer.as_mut()).await {
+                return Ok(answered);
+            }
+            left -= step;
+            if hold.has_fallen() || self.drain.phase() >= Phase::Over {
+                return Err(Cause::OutcomeUnknown);
+            }
+            if left.is_zero() {
+                return Err(Cause::GatewayTimeout(limit));
+            }
+        }
     }
 
     fn lost(&self, exchange: &Exchange, heading: &Heading, error: &WireError) -> Lost {
@@ -308,29 +332,6 @@ impl Relay {
 
     fn wires(&self) -> std::sync::MutexGuard<'_, Vec<(PoolId, Arc<PoolSettings>, Wire)>> {
         self.wires.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Waits for an answer's head for at most `limit`, but not on a backend that was found dead meanwhile: a frozen one would
-/// never answer.
-async fn first_sign<T>(
-    mut answer: Pin<&mut impl Future<Output = T>>,
-    hold: &Hold,
-    limit: Duration,
-) -> Result<T, Cause> {
-    let mut left = limit;
-    loop {
-        let step = left.min(LOOK);
-        if let Ok(answered) = tokio::time::timeout(step, answer.as_mut()).await {
-            return Ok(answered);
-        }
-        left -= step;
-        if hold.has_fallen() {
-            return Err(Cause::OutcomeUnknown);
-        }
-        if left.is_zero() {
-            return Err(Cause::GatewayTimeout(limit));
-        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! What the integration tests stand on: the real binary on real sockets ([`gateway`]), servers that behave or misbehave on
 //! demand ([`backend`]), and a client that sends exactly the bytes it is told to ([`http`]). Everything waits for an event, with a deadline.
-#![expect(clippy::allow_attributes, reason = "whether something is unused here differs from test to test")]
 #![allow(dead_code, unused_imports, reason = "each test takes the part that it needs")]
 
 pub mod backend;

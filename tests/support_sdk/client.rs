@@ -122,7 +122,7 @@ impl Client {
         let answer = self.ask(command);
         let outcome = answer["outcome"].as_str().unwrap_or_default();
         let bad = answer["ok"] != false
-            || matches!(outcome, "hang" | "died" | "network" | "bad_command" | "cancelled")
+            || !matches!(outcome, "rpc_error" | "http_error")
             || answer["ms"].as_u64().is_none_or(|ms| ms > REFUSED_WITHIN_MS);
         if bad {
             return Err(format!("{}: {what}: {answer}", self.kind.name));

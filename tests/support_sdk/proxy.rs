@@ -35,7 +35,7 @@ impl Proxy {
         let addr = listener.local_addr().unwrap();
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                std::thread::spawn(move || serve(client, target, idle, meddle));
+                std::thread::spawn(move || serve(&client, target, idle, meddle));
             }
         });
         Self { addr }
@@ -102,9 +102,9 @@ fn write_head(head: &[String], stream: &mut impl Write) -> io::Result<()> {
     stream.write_all(format!("{head}connection: close\r\n\r\n").as_bytes())
 }
 
-fn serve(client: TcpStream, target: SocketAddr, idle: Option<Duration>, meddle: fn(&mut Message) -> Next) {
+fn serve(client: &TcpStream, target: SocketAddr, idle: Option<Duration>, meddle: fn(&mut Message) -> Next) {
     // A broken connection is what a proxy sees all day.
-    let _ = try_serve(&client, target, idle, meddle);
+    let _ = try_serve(client, target, idle, meddle);
     let _ = client.shutdown(Shutdown::Both);
 }
 
