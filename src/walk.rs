@@ -7,7 +7,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::drain::{Drain, Phase};
-use crate::exchange::{Act, Ask, Call, Exchange, Moored};
+use crate::exchange::{Exchange, Moored};
 use crate::identify::{Connection, Identify};
 use crate::names::BackendId;
 use crate::observe::{Observe, Observed, Trail};
@@ -73,18 +73,21 @@ impl Walk {
         }
         let moored = self.sessions.find(exchange).await?;
         let mut outgoing = self.relay.prepare(exchange);
-        if let Ask::Call(Call { act: Act::Listen(_), .. }) = &exchange.ask {
+        if exchange.listens() {
             // Boxed, like all that is rare here: the walk's future is moved, and the usual one shall be small.
             return Box::pin(self.relay.listen(exchange, &outgoing)).await;
         }
         let mut tried = Vec::new();
         loop {
-            let heading = self.route.choose(exchange, moored.as_ref(), &tried)?;
+            let heading = match self.route.choose(exchange, moored.as_ref(), &tried) {
+                Ok(heading) => heading,
+                Err(cause) => return Err(Box::pin(self.sessions.unplaced(moored.as_ref(), cause)).await),
+            };
             self.observe.sent(trail, moored.as_ref().map(|moored| moored.id), &heading.backend.name);
             let sending = self.relay.now();
             match self.relay.send(exchange, &mut outgoing, &heading, moored.as_ref()).await {
                 Ok(mut sent) => {
-                    self.route.answered(&heading.backend, sending);
+                    self.route.answered(&heading.backend, sending, sent.answer.status);
                     self.observe.answered(trail);
                     let settled = self.sessions.settle(exchange, moored.as_ref(), &heading, &mut sent.answer).await?;
                     return Ok(self.relay.respond(exchange, sent, settled));

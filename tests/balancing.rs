@@ -50,15 +50,16 @@ fn weights_are_shares_of_sessions() {
 fn sessions_that_end_leave_room() {
     let backends = backends();
     let gateway = Setup::of(&backends.each_ref().map(Backend::url)).start();
-    let sessions: Vec<_> = (0..60).map(|_| Session::open(gateway.addr)).collect();
+    let sessions: Vec<_> = (0..120).map(|_| Session::open(gateway.addr)).collect();
     for session in sessions.iter().filter(|session| session.call("name").said() == "a") {
         assert_eq!(session.end().status, 200);
     }
     assert_eq!(backends[0].sessions(), 0);
-    for _ in 0..20 {
+    for _ in 0..60 {
         Session::open(gateway.addr);
     }
-    assert!(backends[0].sessions() >= 14, "the empty one got {} of 20", backends[0].sessions());
+    // It wins whenever it is drawn, which is in two draws of three: 40 are expected, 20 would be blind chance.
+    assert!(backends[0].sessions() >= 26, "the empty one got {} of 60", backends[0].sessions());
 }
 
 /// For the record: the usual answer to "my sessions need the same server" puts the whole office on one server.

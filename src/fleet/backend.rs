@@ -214,6 +214,11 @@ impl Backend {
         self.sessions.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// So many sessions lie here: a fresh count, which puts right what came and went uncounted.
+    pub fn holds(&self, sessions: u32) {
+        self.sessions.store(sessions, Ordering::Relaxed);
+    }
+
     /// A session has left.
     pub fn cast_off(&self) {
         let fall = |sessions: u32| Some(sessions.saturating_sub(1));

@@ -29,6 +29,9 @@ pub struct Pool {
     settings: ArcSwap<PoolSettings>,
     backends: ArcSwap<Vec<Arc<Backend>>>,
     keeps_sessions: AtomicBool,
+    unresolved: AtomicBool,
+    /// Held while the list of backends is made anew, so that an older view never replaces a newer one.
+    pub refreshing: tokio::sync::Mutex<()>,
 }
 
 impl Fleet {
@@ -85,6 +88,8 @@ impl Pool {
             settings: ArcSwap::from_pointee(settings),
             backends: ArcSwap::default(),
             keeps_sessions: AtomicBool::new(false),
+            unresolved: AtomicBool::new(false),
+            refreshing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -115,6 +120,18 @@ impl Pool {
         }
     }
 
+    /// Whether every name in the configuration was found when it was last looked up: only then is a backend that is not
+    /// listed known to be gone.
+    #[must_use]
+    pub fn is_resolved(&self) -> bool {
+        !self.unresolved.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether every name was found.
+    pub fn set_resolved(&self, resolved: bool) {
+        self.unresolved.store(!resolved, Ordering::Relaxed);
+    }
+
     /// Whether a backend of this pool has ever issued a session id, as far as this instance knows.
     #[must_use]
     pub fn keeps_sessions(&self) -> bool {
@@ -133,6 +150,10 @@ impl Pool {
     pub fn failed(&self, backend: &Backend, now: Instant, dead: bool) {
         let settings = &self.settings.load().health;
         if !backend.failed(settings) || !self.can_spare_one(settings.max_ejected_percent) {
+            return;
+        }
+        // On suspicion alone the last one is never ejected: a bad answer is better than none.
+        if !dead && !self.backends.load().iter().any(|other| other.id != backend.id && other.takes_requests()) {
             return;
         }
         let lasts = backend.eject(now, settings, dead);

@@ -28,6 +28,7 @@ pub struct Guard {
     head_since: AtomicU32,
     stuck_since: AtomicU32,
     expired: AtomicBool,
+    is_h2: AtomicBool,
     limits: Limits,
     sweep: Arc<Sweep<Guard>>,
 }
@@ -55,6 +56,7 @@ impl Guard {
             head_since: AtomicU32::new(sweep.tick()),
             stuck_since: AtomicU32::new(0),
             expired: AtomicBool::new(false),
+            is_h2: AtomicBool::new(false),
             limits,
             sweep: Arc::clone(sweep),
         });
@@ -70,14 +72,15 @@ impl Guard {
         InExchange(Arc::clone(self))
     }
 
-    /// HTTP/2 has no header fields that dribble on for ever: hyper bounds them.
-    pub fn has_begun(&self) {
+    /// It speaks HTTP/2: no header fields that dribble on for ever (hyper bounds them), and frames that are no requests.
+    pub fn speaks_h2(&self) {
+        self.is_h2.store(true, Ordering::Relaxed);
         self.head_since.store(0, Ordering::Relaxed);
         self.idle_since.store(self.sweep.tick(), Ordering::Relaxed);
     }
 
     fn heard(&self) {
-        if self.idle_since.swap(0, Ordering::Relaxed) != 0 {
+        if !self.is_h2.load(Ordering::Relaxed) && self.idle_since.swap(0, Ordering::Relaxed) != 0 {
             self.head_since.store(self.sweep.tick(), Ordering::Relaxed);
         }
     }
@@ -129,7 +132,9 @@ impl Guarded {
 
     fn check(&self, context: &Context<'_>) -> io::Result<()> {
         self.guard.waker.register(context.waker());
-        if !self.guard.expired.load(Ordering::Relaxed) {
+        // Judged again: something may have come since the sweep looked.
+        if !self.guard.expired.load(Ordering::Relaxed) || !self.guard.due(self.guard.sweep.tick()) {
+            self.guard.expired.store(false, Ordering::Relaxed);
             return Ok(());
         }
         if self.guard.head_since.load(Ordering::Relaxed) != 0 {

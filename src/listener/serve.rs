@@ -78,7 +78,7 @@ impl Server {
         let Ok(speaks_h2) = first else { return Ok(()) };
         let io = TokioIo::new(Guarded::new(stream, Arc::clone(&guard)));
         if speaks_h2? {
-            guard.has_begun();
+            guard.speaks_h2();
             return Ok(self.serve_h2(io, connection, guard).await?);
         }
         Ok(self.serve_h1(io, connection, guard).await?)

@@ -37,12 +37,13 @@ pub struct Plan {
     pub bounds: Bounds,
 }
 
-type Handed = (std::net::TcpStream, Connection);
+/// A connection on its way to a thread, counted there already, so that a burst spreads.
+type Handed = (std::net::TcpStream, Connection, Counted);
 
 /// One worker thread, seen from the acceptor.
 pub struct Worker {
     hand: mpsc::Sender<Handed>,
-    connections: Arc<AtomicUsize>,
+    counts: Counts,
     ended: watch::Receiver<bool>,
 }
 
@@ -54,19 +55,18 @@ impl Worker {
     pub fn start(number: usize, plan: Plan, all: &Arc<AtomicUsize>) -> io::Result<Self> {
         let (hand, handed) = mpsc::channel(MOST_WAITING);
         let (end, ended) = watch::channel(false);
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counts = Counts { own: Arc::clone(&connections), all: Arc::clone(all) };
+        let counts = Counts { own: Arc::default(), all: Arc::clone(all) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-            runtime.block_on(work(plan, handed, counts));
+            runtime.block_on(work(plan, handed));
             end.send_replace(true);
         })?;
-        Ok(Self { hand, connections, ended })
+        Ok(Self { hand, counts, ended })
     }
 
     /// How many connections it holds.
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.counts.own.load(Ordering::Relaxed)
     }
 
     /// Hands a connection over.
@@ -75,7 +75,9 @@ impl Worker {
     /// Where the thread is far behind, or has ended.
     pub fn take(&self, stream: TcpStream, connection: Connection) -> io::Result<()> {
         let stream = stream.into_std()?;
-        self.hand.try_send((stream, connection)).map_err(|error| io::Error::other(error.to_string()))
+        self.hand
+            .try_send((stream, connection, self.counts.count()))
+            .map_err(|error| io::Error::other(error.to_string()))
     }
 
     /// Waits until the thread has ended.
@@ -110,7 +112,7 @@ impl Drop for Counted {
     }
 }
 
-async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>, counts: Counts) {
+async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>) {
     let Plan { walk, fleet, drain, bounds } = plan;
     let relay = tasks::spawn("relay", Arc::clone(&walk.relay).keep());
     let sweep: Arc<Sweep<Guard>> = Arc::default();
@@ -125,11 +127,10 @@ async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>, counts: Counts) {
     let server = Arc::new(Server::new(Arc::new(walk), fleet, drain.clone(), bounds));
     let mut crew = Crew::default();
     loop {
-        let (stream, connection) = tokio::select! {
+        let (stream, connection, counted) = tokio::select! {
             Some(handed) = handed.recv() => handed,
             () = drain.reached(Phase::Parting) => break,
         };
-        let counted = counts.count();
         let (server, guard) = (Arc::clone(&server), Guard::new(&sweep, &bounds));
         crew.spawn(async move {
             server.serve(stream, connection, guard).await;

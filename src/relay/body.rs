@@ -11,9 +11,12 @@ use http_body_util::BodyExt;
 use super::Open;
 use super::events::Events;
 use super::listen::Listener;
+use super::signal::{Sign, Signal};
+use crate::drain::Drain;
 use crate::exchange::{Busy, Moored};
 use crate::fleet::{Backend, Flight};
-use crate::wire::{WireBody, WireError};
+use crate::sweep::Sweep;
+use crate::wire::{Phase, WireBody, WireError};
 
 /// What an answer keeps busy until its body has ended: the backend's count of requests in flight, and the session.
 #[derive(Debug)]
@@ -64,7 +67,35 @@ pub enum RelayBody {
 pub struct Pass {
     start: Bytes,
     rest: WireBody,
-    _hold: Hold,
+    hold: Hold,
+    sweep: Arc<Sweep<Signal>>,
+    drain: Drain,
+    signal: Option<Arc<Signal>>,
+}
+
+impl Pass {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, WireError>>> {
+        if !self.start.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.start)))));
+        }
+        let polled = Pin::new(&mut self.rest).poll_frame(context);
+        if polled.is_pending() && self.is_lost(context) {
+            // Nothing can be said in the middle of a body: the connection is cut, so that nobody waits for ever.
+            return Poll::Ready(Some(Err(WireError::Truncated { phase: Phase::Body })));
+        }
+        polled
+    }
+
+    /// Whether the rest will never come.
+    fn is_lost(&mut self, context: &Context<'_>) -> bool {
+        let signal = self.signal.get_or_insert_with(|| {
+            let source = Some((Arc::clone(&self.hold.backend), self.hold.falls));
+            let signal = Arc::new(Signal::new(self.sweep.tick(), 0, source, self.drain.clone()));
+            self.sweep.enter(&signal);
+            signal
+        });
+        matches!(signal.listen(context), Some(Sign::Fallen | Sign::Over))
+    }
 }
 
 impl RelayBody {
@@ -74,8 +105,12 @@ impl RelayBody {
         Self::Whole(bytes)
     }
 
-    pub(super) fn pass(start: Bytes, rest: WireBody, hold: Hold) -> Self {
-        Self::Pass(Box::new(Pass { start, rest, _hold: hold }))
+    pub(super) fn pass(
+        (start, rest): (Bytes, WireBody),
+        hold: Hold,
+        (sweep, drain): (Arc<Sweep<Signal>>, Drain),
+    ) -> Self {
+        Self::Pass(Box::new(Pass { start, rest, hold, sweep, drain, signal: None }))
     }
 }
 
@@ -87,8 +122,7 @@ impl Body for RelayBody {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Pass(pass) if pass.start.is_empty() => Pin::new(&mut pass.rest).poll_frame(context),
-            Self::Pass(pass) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut pass.start))))),
+            Self::Pass(pass) => pass.poll_next(context),
             Self::Events(events) => events.poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
             Self::Listen(listener) => listener.poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
         }

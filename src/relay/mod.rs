@@ -168,7 +168,7 @@ impl Relay {
         }
         let settings = Arc::clone(&exchange.pool.settings());
         let host = match settings.host {
-            HostPolicy::Client => outgoing.headers.get("x-forwarded-host").and_then(|host| host.to_str().ok()),
+            HostPolicy::Client => exchange.host.as_ref().and_then(|host| host.to_str().ok()),
             HostPolicy::Backend => None,
         };
         let target = backend.target(settings.http_version, host);
@@ -259,7 +259,7 @@ impl Relay {
         if error.refused() {
             backend.refused();
         }
-        if !matches!(error, WireError::HeadTimeout { .. } | WireError::Busy { .. }) {
+        if is_suspicious(error) {
             exchange.pool.failed(backend, self.clock.now(), error.refused());
         }
         if !error.can_have_been_executed() {
@@ -291,7 +291,9 @@ impl Relay {
                 let events = Events::new(exchange, hold, (start, body), lesson, &settings).at_epoch(epoch);
                 RelayBody::Events(Box::new(events.watched(Arc::clone(&self.sweep), self.drain.clone(), &settings)))
             }
-            (None, Some((start, body))) => RelayBody::pass(start, body, hold),
+            (None, Some((start, body))) => {
+                RelayBody::pass((start, body), hold, (Arc::clone(&self.sweep), self.drain.clone()))
+            }
             (None, None) => RelayBody::whole(Bytes::new()),
         };
         let mut response = Response::new(body);
@@ -338,6 +340,19 @@ impl Relay {
 /// Whether a wire that was made for one will do for the other. Usually it is the very same.
 fn is_same(made_for: &Arc<PoolSettings>, settings: &Arc<PoolSettings>) -> bool {
     Arc::ptr_eq(made_for, settings) || **made_for == **settings
+}
+
+/// Whether a failure says something of the backend's health. What one call alone can bring about does not: else one bad
+/// tool would take a backend from everybody.
+const fn is_suspicious(error: &WireError) -> bool {
+    !matches!(
+        error,
+        WireError::HeadTimeout { .. }
+            | WireError::Busy { .. }
+            | WireError::Malformed { .. }
+            | WireError::Truncated { .. }
+            | WireError::NoAnswer { reused: true, .. }
+    )
 }
 
 fn wire_settings(pool: &PoolSettings) -> crate::wire::Settings {

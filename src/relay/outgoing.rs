@@ -81,7 +81,12 @@ fn path(exchange: &Exchange, heading: &Heading) -> Option<PathAndQuery> {
         let base = own.path().trim_end_matches('/');
         return format!("{well_known}{base}").parse().ok();
     }
-    match exchange.uri.query() {
+    with_query(own, exchange.uri.query())
+}
+
+/// The backend's own path, and query, with the client's query.
+pub fn with_query(own: &PathAndQuery, query: Option<&str>) -> Option<PathAndQuery> {
+    match query {
         None => Some(own.clone()),
         Some(query) if own.query().is_some() => format!("{own}&{query}").parse().ok(),
         Some(query) => format!("{own}?{query}").parse().ok(),

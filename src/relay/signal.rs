@@ -64,10 +64,11 @@ impl Signal {
         if self.fell() {
             return Some(Sign::Fallen);
         }
-        if self.drain.phase() >= Phase::Parting {
-            return Some(Sign::Parting);
+        // Quiet comes first: a response stream that goes on while others part still needs its comments.
+        if self.quiet.swap(false, Ordering::Relaxed) {
+            return Some(Sign::Quiet);
         }
-        self.quiet.swap(false, Ordering::Relaxed).then_some(Sign::Quiet)
+        (self.drain.phase() >= Phase::Parting).then_some(Sign::Parting)
     }
 
     fn fell(&self) -> bool {

@@ -69,8 +69,10 @@ pub async fn follow(fleet: Arc<Fleet>, pool: Arc<Pool>, resolver: Arc<Resolver>,
 
 /// Resolves the pool's backends once. Returns after what time to do it again.
 pub async fn refresh(pool: &Pool, resolver: &Resolver, clock: &Clock) -> Duration {
+    let refreshing = pool.refreshing.lock().await;
     let settings = Arc::clone(&pool.settings());
     let now = clock.now();
+    let mut resolved = true;
     let old: HashMap<_, _> = pool.backends().iter().map(|backend| (backend.id, Arc::clone(backend))).collect();
     let mut next = settings.dns_refresh;
     let mut list: Vec<Arc<Backend>> = Vec::new();
@@ -81,13 +83,16 @@ pub async fn refresh(pool: &Pool, resolver: &Resolver, clock: &Clock) -> Duratio
                 enlist(&settings, backend, (&found.addrs, now), &old, &mut list);
             }
             Err(error) => {
+                resolved = false;
                 tracing::warn!(host = backend.url.host(), %error, "name not resolved; its last addresses stay");
                 let origin = origin_of(backend);
                 list.extend(old.values().filter(|known| *known.origin == *origin).cloned());
             }
         }
     }
+    pool.set_resolved(resolved);
     pool.set_backends(list);
+    drop(refreshing);
     next.max(SOONEST)
 }
 

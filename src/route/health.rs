@@ -58,6 +58,9 @@ async fn probe(backend: &Backend, settings: &PoolSettings, clock: &Clock) -> boo
         Probe::Http { path } => ask(backend, settings, clock, get(path)).await,
         Probe::Mcp => ask(backend, settings, clock, discover(backend.path.clone())).await,
     };
+    if matches!(connected, Ok(status) if status > 0) {
+        backend.connected();
+    }
     match connected {
         Ok(status) if matches!(settings.health.kind, Probe::Http { .. }) => (200..300).contains(&status),
         // An MCP server that does not know the method, or wants to be authenticated, is alive; a broken one says 5xx.

@@ -8,6 +8,8 @@ pub mod health;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::StatusCode;
+
 use crate::clock::{Chance, Clock};
 use crate::exchange::{Act, Ask, Call, Exchange, Heading, Moored, Retry};
 use crate::fleet::Backend;
@@ -65,8 +67,12 @@ impl Route {
         .cloned()
     }
 
-    /// Records how long a backend took to answer.
-    pub fn answered(&self, backend: &Backend, sent: Instant) {
+    /// Records how long a backend took to answer. An answer that says that it cannot serve is no sign of health, and its
+    /// speed no merit.
+    pub fn answered(&self, backend: &Backend, sent: Instant, status: StatusCode) {
+        if matches!(status.as_u16(), 502..=504) {
+            return;
+        }
         let now = self.clock.now();
         backend.answered(now.saturating_duration_since(sent), now);
     }
@@ -79,7 +85,7 @@ fn berth_of(exchange: &Exchange, moored: &Moored) -> Result<Heading, Cause> {
             Ok(Heading { backend, berth: Some(berth) })
         }
         // It may come back: the session is not lost, there is only nobody to ask now.
-        None if exchange.pool.is_up() => Err(Cause::SessionLost),
+        None if exchange.pool.is_up() && exchange.pool.is_resolved() => Err(Cause::SessionLost),
         Some(_) | None => Err(Cause::NoBackend),
     }
 }

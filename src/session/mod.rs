@@ -6,6 +6,7 @@ mod rounds;
 mod settle;
 mod token;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::{SealingKey as ConfiguredKey, SessionSettings};
 use crate::exchange::{Exchange, Moored};
 use crate::fleet::Fleet;
-use crate::names::SessionId;
+use crate::names::{BackendId, PoolId, SessionId};
 use crate::reject::Cause;
 use crate::seal::{NoRandomness, Ring, digest, random};
 use crate::store::{Berth, KeyRing, Lookup, Record, SealingKey, Sessions as Store, StoreError, Sweep};
@@ -151,6 +152,9 @@ impl Sessions {
     /// # Errors
     /// [`Cause::SessionRequired`] and [`Cause::SessionUnknown`], as the names say.
     pub async fn find(&self, exchange: &mut Exchange) -> Result<Option<Arc<Moored>>, Cause> {
+        if exchange.opens_session() && exchange.pool.keeps_sessions() && self.is_full() {
+            return Err(Cause::Full("sessions"));
+        }
         if !exchange.wants_session() {
             rounds::open(exchange, &self.ring.load());
             return Ok(None);
@@ -220,6 +224,11 @@ impl Sessions {
         self.fleet.pool(moored.pool)?.backend(berth.backend)
     }
 
+    /// Whether this instance holds as many sessions as it may.
+    fn is_full(&self) -> bool {
+        self.count() >= self.settings.load().max
+    }
+
     /// Ends a session everywhere that this instance reaches. A tombstone keeps it ended.
     pub async fn end(&self, moored: &Moored) {
         let until = moored.issued.saturating_add(self.settings.load().lifetime.as_secs());
@@ -227,6 +236,14 @@ impl Sessions {
             tracing::warn!(session = %moored.id, %error, "the end of a session could not be stored");
         }
         self.forget(moored);
+    }
+
+    /// No backend could be named. A session whose backend has left for good ends with it.
+    pub async fn unplaced(&self, moored: Option<&Arc<Moored>>, cause: Cause) -> Cause {
+        if let (Some(moored), Cause::SessionLost) = (moored, &cause) {
+            self.end(moored).await;
+        }
+        cause
     }
 
     /// The session's backend could not be reached. A process that refuses connections is gone, and its sessions with it: the
@@ -262,7 +279,7 @@ impl Sessions {
     pub async fn upkeep(&self) {
         let now = self.clock.unix();
         let settings = **self.settings.load();
-        let used: Vec<_> = self.known.iter().map(|moored| (moored.id, moored.last_used(now))).collect();
+        let used: Vec<_> = self.known.iter().map(|moored| (moored.id, moored.keep_up(now))).collect();
         if let Err(error) = self.store.touch(&used).await {
             tracing::debug!(%error, "the store did not take which sessions were used");
         }
@@ -270,6 +287,32 @@ impl Sessions {
         match self.store.expire(sweep).await {
             Ok(expired) => self.let_go(expired),
             Err(error) => tracing::debug!(%error, "the store did not say which sessions have expired"),
+        }
+        self.forget_expired(now, &settings);
+        self.recount();
+    }
+
+    /// The store may not hold all that this instance knows: what it was told by an id alone ends here.
+    fn forget_expired(&self, now: u64, settings: &SessionSettings) {
+        let expired = |moored: &Moored| {
+            now.saturating_sub(moored.last_used(now)) > settings.idle.as_secs()
+                || now.saturating_sub(moored.issued) > settings.lifetime.as_secs()
+        };
+        let gone: Vec<_> =
+            self.known.iter().filter(|moored| expired(moored)).map(|moored| Arc::clone(&moored)).collect();
+        gone.iter().for_each(|moored| self.forget(moored));
+    }
+
+    /// Counts anew how many sessions lie at each backend: backends come and go while their sessions stay.
+    fn recount(&self) {
+        let mut counts: HashMap<(PoolId, BackendId), u32> = HashMap::new();
+        for moored in &self.known {
+            *counts.entry((moored.pool, moored.berth().backend)).or_default() += 1;
+        }
+        for pool in self.fleet.pools().iter() {
+            for backend in pool.backends().iter() {
+                backend.holds(counts.get(&(pool.id, backend.id)).copied().unwrap_or(0));
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::exchange::{Act, Answer, Ask, Call, Exchange, Heading, Lesson};
 use crate::mcp::input_required;
-use crate::names::BackendId;
+use crate::names::{BackendId, PoolId};
 use crate::seal::{Purpose, Ring};
 
 /// Opens the `requestState` of a retry, and puts the backend's own text back into the body. A text that is not ours
@@ -17,7 +17,11 @@ pub fn open(exchange: &mut Exchange, ring: &Ring) {
     let Some(sealed) = exchange.body.get(retry.state.clone()) else { return };
     let Ok(text) = serde_json::from_slice::<String>(sealed) else { return };
     let Ok(plain) = ring.open(Purpose::RequestState, &text) else { return };
+    let Some((pool, plain)) = plain.split_first_chunk::<4>() else { return };
     let Some((backend, state)) = plain.split_first_chunk::<8>() else { return };
+    if u32::from_be_bytes(*pool) != exchange.pool.id.0 {
+        return;
+    }
     exchange.body = Bytes::from(input_required::splice(&exchange.body, &retry.state, state));
     retry.backend = Some(BackendId(u64::from_be_bytes(*backend)));
 }
@@ -25,8 +29,8 @@ pub fn open(exchange: &mut Exchange, ring: &Ring) {
 /// Seals the `requestState` in an answer, now or when it passes.
 pub fn settle(exchange: &Exchange, heading: &Heading, answer: &mut Answer, ring: &Arc<Ring>) -> Option<Lesson> {
     let Ask::Call(Call { act: Act::Rounds(_), .. }) = &exchange.ask else { return None };
-    let (ring, backend) = (Arc::clone(ring), heading.backend.id);
-    let mut lesson: Lesson = Box::new(move |message| wrap(message, backend, &ring));
+    let (ring, pool, backend) = (Arc::clone(ring), exchange.pool.id, heading.backend.id);
+    let mut lesson: Lesson = Box::new(move |message| wrap(message, (pool, backend), &ring));
     let Some(whole) = &answer.whole else { return Some(lesson) };
     if let Some(wrapped) = lesson(whole) {
         answer.whole = Some(wrapped.into());
@@ -35,9 +39,10 @@ pub fn settle(exchange: &Exchange, heading: &Heading, answer: &mut Answer, ring:
 }
 
 /// The raw state, quotes and all, is sealed, so that the backend gets back exactly what it wrote.
-fn wrap(message: &[u8], backend: BackendId, ring: &Ring) -> Option<Vec<u8>> {
+fn wrap(message: &[u8], (pool, backend): (PoolId, BackendId), ring: &Ring) -> Option<Vec<u8>> {
     let span = input_required::state_span(message)?;
-    let mut plain = backend.0.to_be_bytes().to_vec();
+    let mut plain = pool.0.to_be_bytes().to_vec();
+    plain.extend_from_slice(&backend.0.to_be_bytes());
     plain.extend_from_slice(message.get(span.clone())?);
     let sealed = ring.seal(Purpose::RequestState, &plain).ok()?;
     Some(input_required::splice(message, &span, format!("\"{sealed}\"").as_bytes()))

@@ -85,7 +85,7 @@ impl Sessions {
     ) -> Result<Option<Lesson>, Cause> {
         let issued = issued.to_str().ok().filter(|id| !id.is_empty() && id.len() <= LONGEST_BACKEND_ID);
         let issued = issued.ok_or_else(|| Cause::BadGateway("its session id cannot be used in a header".into()))?;
-        if self.count() >= self.settings.load().max {
+        if self.is_full() {
             return Err(Cause::Full("sessions"));
         }
         let (moored, claim) = self.found(exchange, heading, issued)?;

@@ -188,9 +188,13 @@ impl Wire {
     /// second by the worker; without it they are only closed when they are next looked at.
     pub fn sweep(&self) {
         let lanes: Vec<Arc<Lane>> = self.lanes().values().cloned().collect();
-        for lane in lanes {
-            lane.sweep();
-        }
+        lanes.iter().for_each(|lane| lane.sweep());
+        drop(lanes);
+        // Backends come and go: a lane that nothing uses goes with them.
+        let used = |lane: &Arc<Lane>| {
+            Arc::strong_count(lane) > 1 || lane.idle_connections() > 0 || lane.in_flight() > 0 || lane.http2.count() > 0
+        };
+        self.lanes().retain(|_, lane| used(lane));
     }
 
     /// Idle HTTP/1.1 connections, to all backends.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
 
 pub use listener::Listener;
@@ -95,6 +95,8 @@ impl Hub {
             pool: Arc::clone(&exchange.pool),
             wire: wire.clone(),
             request: outgoing.clone(),
+            query: exchange.uri.query().map(Box::from),
+            host: exchange.host.clone(),
             filter: key.filter.clone(),
             clock: self.clock.clone(),
             max_event: settings.inspect,
@@ -105,11 +107,31 @@ impl Hub {
     }
 }
 
+/// Header fields (or their beginnings) that change nothing about what a caller may hear. Whatever else differs keeps streams
+/// apart: servers authenticate by fields of many names.
+const HARMLESS: [&str; 10] = [
+    "accept",
+    "user-agent",
+    "content-",
+    "forwarded",
+    "x-forwarded-",
+    "x-real-ip",
+    "traceparent",
+    "tracestate",
+    "mcp-method",
+    "sec-fetch-",
+];
+
+/// Digest of everything by which a server could tell one client from another.
 fn context_of(exchange: &Exchange, headers: &HeaderMap) -> [u8; 16] {
-    let value = |name: &http::HeaderName| headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
     let caller = exchange.caller.digest();
-    let version = headers.get(crate::mcp::version::MCP_PROTOCOL_VERSION).map_or(&b""[..], HeaderValue::as_bytes);
-    digest(&[&caller.0, value(&AUTHORIZATION), value(&COOKIE), version])
+    let mut parts: Vec<&[u8]> = vec![&caller.0, exchange.uri.query().unwrap_or_default().as_bytes()];
+    let mut fields: Vec<(&str, &[u8])> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    fields.retain(|(name, _)| !HARMLESS.iter().any(|harmless| name.starts_with(harmless)));
+    fields.sort_unstable();
+    parts.extend(fields.iter().flat_map(|(name, value)| [name.as_bytes(), *value]));
+    digest(&parts)
 }
 
 fn stream(body: RelayBody) -> Response<RelayBody> {

@@ -3,21 +3,23 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::{BoxStream, SelectAll, unfold};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::watch;
-use tokio::time::{interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::super::body::gather;
 use super::super::has_type;
+use super::super::outgoing::with_query;
 use super::joined::{Opening, Shared};
 use crate::clock::Clock;
+use crate::config::HostPolicy;
 use crate::exchange::Answer;
 use crate::fleet::{Backend, Pool};
 use crate::mcp::listen::{Filter, acknowledged_filter};
@@ -32,11 +34,18 @@ const OPEN_LIMIT: Duration = Duration::from_secs(10);
 /// How often the list of backends is compared with the list of streams.
 const RECONCILE: Duration = Duration::from_secs(1);
 
+/// The longest time until a backend that refuses is asked again.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
 /// What the feeding task needs.
 pub struct Source {
     pub pool: Arc<Pool>,
     pub wire: Wire,
     pub request: Outgoing,
+    /// The client's query, which goes to every backend.
+    pub query: Option<Box<str>>,
+    /// The host that the client asked for.
+    pub host: Option<HeaderValue>,
     pub filter: Filter,
     pub clock: Clock,
     pub max_event: usize,
@@ -63,22 +72,27 @@ impl Source {
     pub async fn feed(self, shared: &Shared, tell: &watch::Sender<Option<Opening>>) {
         let mut streams = SelectAll::new();
         let mut heard = HashMap::new();
-        let opening = self.open_all(&mut streams, &mut heard).await;
+        let opening = self.open_all(&mut streams, &mut heard, &mut Resting::default()).await;
         let open = matches!(opening, Opening::Open(_));
         tell.send_replace(Some(opening));
         if !open {
             return;
         }
         let mut reconcile = interval(RECONCILE);
+        reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut resting = Resting::default();
         loop {
             tokio::select! {
                 Some(said) = streams.next() => match said {
                     Said::Frame(frame) => pass(shared, &frame),
-                    Said::Ended(backend) => { heard.remove(&backend); }
+                    Said::Ended(backend) => {
+                        heard.remove(&backend);
+                        resting.failed(backend, self.clock.now());
+                    }
                 },
                 _ = reconcile.tick() => {
                     let before = heard.len();
-                    let opening = self.open_all(&mut streams, &mut heard).await;
+                    let opening = self.open_all(&mut streams, &mut heard, &mut resting).await;
                     // What a backend said before it was heard (again) is lost: clients look for themselves.
                     if matches!(opening, Opening::Open(_)) && heard.len() > before {
                         shared.resync();
@@ -89,14 +103,25 @@ impl Source {
     }
 
     /// Opens what is not open yet, and forgets what has gone.
-    async fn open_all(&self, streams: &mut Streams, heard: &mut HashMap<BackendId, u32>) -> Opening {
+    async fn open_all(
+        &self,
+        streams: &mut Streams,
+        heard: &mut HashMap<BackendId, u32>,
+        resting: &mut Resting,
+    ) -> Opening {
         let backends = Arc::clone(&self.pool.backends());
         let fit = |backend: &&Arc<Backend>| backend.takes_requests();
         heard.retain(|id, falls| backends.iter().filter(fit).any(|known| known.id == *id && known.falls() == *falls));
+        let now = self.clock.now();
+        resting.0.retain(|id, _| backends.iter().any(|backend| backend.id == *id));
         let missing = backends.iter().filter(fit).filter(|backend| !heard.contains_key(&backend.id));
+        let missing = missing.filter(|backend| !resting.is_resting(backend.id, now));
         let attempts = missing.map(|backend| async move { (backend, self.open(backend).await) });
         let mut result = Opening::Nobody;
         for (backend, attempt) in join_all(attempts).await {
+            if !matches!(attempt, Attempt::Open { .. }) {
+                resting.failed(backend.id, now);
+            }
             match attempt {
                 Attempt::Open { honoured, stream } => {
                     streams.push(stream);
@@ -117,9 +142,16 @@ impl Source {
     }
 
     async fn try_open(&self, backend: &Arc<Backend>) -> Attempt {
-        let version = self.pool.settings().http_version;
-        let Ok(target) = backend.target(version, None) else { return Attempt::Unreached };
-        let request = Outgoing { path_and_query: backend.path.clone(), ..self.request.clone() };
+        let settings = Arc::clone(&self.pool.settings());
+        let host = match settings.host {
+            HostPolicy::Client => self.host.as_ref().and_then(|host| host.to_str().ok()),
+            HostPolicy::Backend => None,
+        };
+        let path = with_query(&backend.path, self.query.as_deref());
+        let (Ok(target), Some(path_and_query)) = (backend.target(settings.http_version, host), path) else {
+            return Attempt::Unreached;
+        };
+        let request = Outgoing { path_and_query, ..self.request.clone() };
         let incoming = match self.wire.send(&target, &request).await {
             Ok(incoming) => incoming,
             Err(error) => {
@@ -163,6 +195,24 @@ impl Source {
             }
         });
         Attempt::Open { honoured, stream: frames.boxed() }
+    }
+}
+
+/// Backends that refused, fell silent or closed their stream are asked again after a while that doubles each time.
+#[derive(Default)]
+struct Resting(HashMap<BackendId, (Instant, Duration)>);
+
+impl Resting {
+    fn failed(&mut self, backend: BackendId, now: Instant) {
+        let (next, rest) = self.0.entry(backend).or_insert((now, RECONCILE / 2));
+        // A stream that held for long has earned a quick return.
+        *rest =
+            if now.saturating_duration_since(*next) > LONGEST_REST { RECONCILE } else { (*rest * 2).min(LONGEST_REST) };
+        *next = now + *rest;
+    }
+
+    fn is_resting(&self, backend: BackendId, now: Instant) -> bool {
+        self.0.get(&backend).is_some_and(|(next, _)| now < *next)
     }
 }
 
