@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use support::backend::{After, Kind, chunk, end_stream, open_stream, reply, respond, write};
+use support::backend::{After, Kind, chunk, end_stream, open_stream, respond, write};
 use support::http::{post, post_to, request};
 use support::session::{call, initialize, modern_call};
 use support::{Backend, Connection, Gateway, Received, Session, Setup, now, wait_for};
@@ -610,12 +610,26 @@ fn a_client_may_keep_its_connection() {
 #[test]
 fn a_connection_that_the_backend_closes_after_each_answer_costs_no_request() {
     let backend = on_calls(|request, stream| {
-        reply(stream, &json!({"jsonrpc": "2.0", "id": request.json()["id"], "result": {"content": [{"text": "a"}]}}));
+        let result = json!({"jsonrpc": "2.0", "id": request.json()["id"], "result": {"content": [{"text": "a"}]}});
+        let body = result.to_string();
+        respond(stream, 200, &[("Connection", "close")], "application/json", body.as_bytes());
         After::Close
     });
     let gateway = gateway(&backend);
     let session = Session::open(gateway.addr);
     for _ in 0..30 {
+        assert_eq!(session.call("name").said(), "a");
+    }
+}
+
+#[test]
+fn a_kept_connection_that_the_backend_has_closed_costs_no_request() {
+    let backend = Backend::legacy("a");
+    let gateway = Setup::of(&[backend.url()]).key("threads = 1").start();
+    let session = Session::open(gateway.addr);
+    for _ in 0..5 {
+        assert_eq!(session.call("name").said(), "a");
+        backend.hang_up();
         assert_eq!(session.call("name").said(), "a");
     }
 }

@@ -7,27 +7,28 @@ mod listen;
 mod oauth;
 mod outgoing;
 mod signal;
+mod streams;
+mod usable;
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
-use http_body::Body as _;
 
 pub use body::{Hold, RelayBody};
+pub use streams::Streams;
 
 use crate::clock::Clock;
 use crate::config::{HostPolicy, PoolSettings};
 use crate::drain::{Drain, Phase};
-use crate::exchange::{Act, Answer, Ask, Call, Exchange, Heading, Lesson, Moored};
+use crate::exchange::{Answer, Ask, Exchange, Heading, Lesson, Moored};
 use crate::fleet::Pool;
 use crate::mcp::crossing::{ReplyFate, unwrap_reply};
-use crate::mcp::version::{Era, X_ACCEL_BUFFERING};
+use crate::mcp::version::X_ACCEL_BUFFERING;
 use crate::names::{Epoch, PoolId};
 use crate::reject::Cause;
 use crate::sweep::{Sweep, TICK};
@@ -35,31 +36,11 @@ use crate::wire::{Incoming, Outgoing, Wire, WireBody, WireError};
 use events::Events;
 use listen::Hub;
 use signal::Signal;
+use streams::Open;
+use usable::{check, has_type, is_stream, looks_inside};
 
 /// A plain answer up to this size is waited for, so that a broken one can still be refused properly.
 const WAITED_FOR: usize = 64 * 1024;
-
-/// How many notification streams are open on this instance.
-#[derive(Clone, Debug, Default)]
-pub struct Streams(Arc<AtomicUsize>);
-
-/// One open notification stream.
-#[derive(Debug)]
-pub(crate) struct Open(Streams);
-
-impl Streams {
-    fn open(&self, most: usize) -> Result<Open, Cause> {
-        let before = self.0.fetch_add(1, Ordering::Relaxed);
-        let open = Open(self.clone());
-        if before >= most { Err(Cause::Full("notification streams")) } else { Ok(open) }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// How often a request that waits for its answer looks whether its backend and this instance are still there.
 const LOOK: Duration = Duration::from_millis(250);
@@ -363,50 +344,5 @@ fn wire_settings(pool: &PoolSettings) -> crate::wire::Settings {
         max_in_flight_per_backend: pool.max_connections,
         idle_unstated: pool.idle_timeout,
         ..crate::wire::Settings::default()
-    }
-}
-
-fn is_stream(headers: &HeaderMap) -> bool {
-    has_type(headers, b"text/event-stream")
-}
-
-fn has_type(headers: &HeaderMap, wanted: &[u8]) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return false };
-    value.as_bytes().get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted))
-}
-
-/// Whether something in the answer may have to be read or rewritten.
-fn looks_inside(exchange: &Exchange) -> bool {
-    match &exchange.ask {
-        Ask::Call(Call { act: Act::Rounds(_), .. }) => exchange.era == Era::Modern,
-        Ask::Call(Call { act, .. }) => *act != Act::None,
-        Ask::Plain => true,
-        _ => false,
-    }
-}
-
-/// A successful answer to a request must be something that a client can take for its response: on anything else
-/// clients were measured to wait for ever.
-fn check(exchange: &Exchange, answer: &Answer, start: &[u8]) -> Result<(), Cause> {
-    if !matches!(exchange.ask, Ask::Call(_)) || !answer.status.is_success() {
-        return Ok(());
-    }
-    if !has_type(&answer.headers, b"application/json") && !has_type(&answer.headers, b"application/x-ndjson") {
-        return Err(Cause::BadGateway("a response to a request must be JSON or an event stream".into()));
-    }
-    let unfinished = answer.whole.is_some() && !matches!(start.trim_ascii_end().last(), Some(b'}' | b']'));
-    match start.trim_ascii_start().first() {
-        Some(b'{' | b'[') if unfinished => Err(Cause::BadGateway("it is JSON that breaks off".into())),
-        Some(b'{' | b'[') => Ok(()),
-        Some(_) => Err(Cause::BadGateway("it is declared as JSON and is none".into())),
-        None => Err(Cause::BadGateway("it is empty".into())),
-    }
-}
-
-impl Sent {
-    /// Whether nothing more is to come from the backend.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.rest.as_ref().is_none_or(|(_, body)| body.is_end_stream())
     }
 }

@@ -175,6 +175,14 @@ impl Backend {
         self.shared.frozen.store(true, Ordering::Release);
     }
 
+    /// Closes all connections, and goes on listening.
+    pub fn hang_up(&self) {
+        for connection in self.shared.connections.lock().expect("no server thread panics").drain(..) {
+            // It may be closed already.
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+    }
+
     /// Ends as a killed process does: connections break, new ones are refused.
     pub fn kill(&self) {
         if self.shared.gone.swap(true, Ordering::AcqRel) {
