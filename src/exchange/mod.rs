@@ -35,6 +35,8 @@ pub struct Exchange {
     pub era: Era,
     /// What it asks for.
     pub ask: Ask,
+    /// Whether the server itself says that the call may be executed twice (`readOnlyHint`, `idempotentHint`).
+    pub repeatable: bool,
     /// To whom a refusal would go.
     pub asker: Asker,
     /// Where it came from, hop by hop.
@@ -210,6 +212,15 @@ impl Exchange {
     #[must_use]
     pub fn wants_session(&self) -> bool {
         self.era == Era::Legacy && !self.opens_session() && !matches!(self.ask, Ask::Plain)
+    }
+
+    /// The tool that it calls.
+    #[must_use]
+    pub fn tool(&self) -> Option<&str> {
+        match &self.ask {
+            Ask::Call(call) if &*call.method == "tools/call" => call.name.as_deref(),
+            _ => None,
+        }
     }
 
     /// Whether an unfinished answer would leave somebody waiting: the ids that wait.

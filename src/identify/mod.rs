@@ -97,6 +97,7 @@ impl Identify {
             era: facts.era,
             ask: facts.ask,
             asker: facts.asker,
+            repeatable: false,
             origin,
             resumes: resumes(&parts.headers),
             host: asked_host(&parts),

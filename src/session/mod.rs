@@ -152,6 +152,8 @@ impl Sessions {
     /// # Errors
     /// [`Cause::SessionRequired`] and [`Cause::SessionUnknown`], as the names say.
     pub async fn find(&self, exchange: &mut Exchange) -> Result<Option<Arc<Moored>>, Cause> {
+        let facts = exchange.tool().and_then(|name| self.catalogue.tool(exchange.pool.id, name));
+        exchange.repeatable = facts.is_some_and(|facts| facts.is_repeatable());
         if exchange.opens_session() && exchange.pool.keeps_sessions() && self.is_full() {
             return Err(Cause::Full("sessions"));
         }
