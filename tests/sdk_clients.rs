@@ -249,7 +249,7 @@ fn spoiled_answer(message: &mut Message) -> Next {
     const EVENT: &str = "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"level\":\"info\",\"data\":\"x\"}}\n\n";
     let whole = |status: &str, media: &str, body: &str, length: usize| {
         format!(
-            "HTTP/1.1 {status}\r\ncontent-type: {media}\r\ncontent-length: {length}\r\nconnection: close\r\nconnection: close\r\n\r\n{body}"
+            "HTTP/1.1 {status}\r\ncontent-type: {media}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
         )
     };
     let stream = |end: &str| {
