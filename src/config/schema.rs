@@ -78,7 +78,7 @@ section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&ST
     LISTEN: Key<List<Text<SocketAddr>>> = key("listen", r#""127.0.0.1:8080""#, List { element: SOCKET, min: 1, max: 16, bare: true },
         "Where clients connect. Port 0 takes any free port.");
     ADMIN: Key<OffOr<Text<SocketAddr>>> = key("admin", r#""127.0.0.1:9090""#, OffOr(SOCKET),
-        "Where the admin API (health, readiness, metrics) listens.");
+        "Where the admin API (health, readiness, backends) listens.");
     THREADS: Key<Count<usize>> = key("threads", "0", count(0, 256, 256),
         "Worker threads. 0 means one per core.");
     REFUSALS: Key<Choice<Refusals>> = key("refusals", r#""auto""#,

@@ -17,7 +17,7 @@ use super::url::BackendUrl;
 pub struct Config {
     /// Where clients connect; at least one, none twice.
     pub listen: Vec<SocketAddr>,
-    /// Where the admin API (health, readiness, metrics) listens; `None` where it is off.
+    /// Where the admin API (health, readiness, backends) listens; `None` where it is off.
     pub admin: Option<SocketAddr>,
     /// Worker threads; 0 means one per core.
     pub threads: usize,
