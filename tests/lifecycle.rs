@@ -292,6 +292,17 @@ fn a_session_waits_where_there_is_nowhere_to_go() {
 }
 
 #[test]
+fn the_last_session_waits_when_one_backend_after_the_other_dies() {
+    let (_gateway, [a, b], [at_a, at_b]) = couple();
+    a.kill();
+    assert_eq!(reason(&at_a.call("name")), (404, json!("session_lost")));
+    b.kill();
+    for _ in 0..3 {
+        assert_eq!(reason(&at_b.call("name")), (503, json!("no_backend")), "there is nobody to start over with");
+    }
+}
+
+#[test]
 fn a_backend_that_comes_back_is_used_again() {
     let backend = Backend::legacy("a");
     let addr = backend.addr();

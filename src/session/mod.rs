@@ -251,13 +251,11 @@ impl Sessions {
     /// The session's backend could not be reached. A process that refuses connections is gone, and its sessions with it: the
     /// client starts over, if there is anybody to start over with.
     pub async fn stranded(&self, exchange: &Exchange, moored: &Moored, refused: bool) -> Cause {
-        if !refused
-            || !exchange
-                .pool
-                .backends()
-                .iter()
-                .any(|backend| backend.id != moored.berth().backend && backend.takes_newcomers())
-        {
+        let own = moored.berth().backend;
+        let backends = exchange.pool.backends();
+        // One that refuses too is nobody to start over with, though its probes may not have found out yet.
+        let mut others = backends.iter().filter(|backend| backend.id != own && !backend.is_refusing());
+        if !refused || !others.any(|backend| backend.takes_newcomers()) {
             return Cause::NoBackend;
         }
         self.end(moored).await;
