@@ -57,6 +57,17 @@ impl Clock {
         }
     }
 
+    /// Wall time in milliseconds since 1970, for leases that several processes share.
+    #[must_use]
+    pub fn unix_millis(&self) -> u64 {
+        match &self.source {
+            Source::System => system_unix_millis(),
+            Source::Manual { unix_start, advanced_nanos, .. } => {
+                unix_start * 1000 + advanced_nanos.load(Ordering::Relaxed) / 1_000_000
+            }
+        }
+    }
+
     /// Moves a manual clock forward; the system's clock does not listen.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual { advanced_nanos, .. } = &self.source {
@@ -71,9 +82,13 @@ fn system_instant() -> Instant {
     Instant::now()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
 fn system_unix() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    system_unix_millis() / 1000
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+fn system_unix_millis() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A source of fast randomness for choices that nobody must be able to repeat but that guard no secret.

@@ -23,7 +23,7 @@ use crate::fleet::Fleet;
 use crate::names::{BackendId, PoolId, SessionId};
 use crate::reject::Cause;
 use crate::seal::{NoRandomness, Ring, digest, random};
-use crate::store::{Berth, KeyRing, Lookup, Record, SealingKey, Sessions as Store, StoreError, Sweep};
+use crate::store::{Berth, KeyRing, Lookup, Record, SealingKey, Seen, Sessions as Store, StoreError, Sweep};
 
 /// How many sessions one round of expiry ends at most; the next round takes the rest.
 const EXPIRE_AT_ONCE: usize = 1000;
@@ -279,7 +279,8 @@ impl Sessions {
     pub async fn upkeep(&self) {
         let now = self.clock.unix();
         let settings = **self.settings.load();
-        let used: Vec<_> = self.known.iter().map(|moored| (moored.id, moored.keep_up(now))).collect();
+        let seen = |moored: &Moored| Seen { id: moored.id, at: moored.keep_up(now), epoch: moored.berth().epoch };
+        let used: Vec<_> = self.known.iter().map(|moored| seen(&moored)).collect();
         if let Err(error) = self.store.touch(&used).await {
             tracing::debug!(%error, "the store did not take which sessions were used");
         }

@@ -8,7 +8,10 @@ use tokio::task::JoinSet;
 
 use super::keys::MAX_KEYS;
 use super::record::{MAX_BACKEND_SESSION, MAX_INITIALIZE, MAX_SUBSCRIPTIONS, MAX_URI, MAX_WORD};
-use super::{Berth, Created, Journal, JournalEdit, Lookup, Moved, Record, SealingKey, Sessions, StoreError, Sweep};
+use super::{
+    Berth, Claimed, Created, Journal, JournalEdit, Lease, Lookup, Moved, MoverId, Record, SealingKey, Seen, Sessions,
+    StoreError, Sweep,
+};
 use crate::clock::Clock;
 use crate::names::{BackendId, CallerDigest, Epoch, PoolId, SessionId};
 
@@ -49,6 +52,12 @@ where
         nothing_beyond_its_bound_is_taken
         touch_never_goes_back
         touch_passes_over_the_unknown
+        touch_tells_what_is_not_as_believed
+        of_many_concurrent_claims_exactly_one_wins
+        a_claim_is_for_one_epoch
+        a_claim_ends_with_its_lease
+        a_claim_is_given_back_by_its_holder_alone
+        a_move_ends_the_claim
         ended_stays_ended
         of_many_concurrent_ends_exactly_one_gets_the_record
         an_unknown_session_can_be_ended
@@ -85,6 +94,11 @@ pub fn fresh(now: u64) -> Record {
 pub fn berth(epoch: u32) -> Berth {
     let backend_session = format!("backend-session-{epoch}").into();
     Berth { backend: BackendId(u64::MAX - u64::from(epoch)), backend_session, epoch: Epoch(epoch) }
+}
+
+/// A session that its instance believes at epoch 0.
+pub fn seen(id: SessionId, at: u64) -> Seen {
+    Seen { id, at, epoch: Epoch(0) }
 }
 
 /// A sealing key that no other number gives.
@@ -305,10 +319,10 @@ async fn touch_never_goes_back(store: Store) {
     let record = with_one(&store).await;
     let at = record.last_seen;
     for (touch, stands) in [(at + 10, at + 10), (at + 5, at + 10), (0, at + 10), (at + 11, at + 11)] {
-        store.touch(&[(ID, touch)]).await.unwrap();
+        store.touch(&[seen(ID, touch)]).await.unwrap();
         assert_eq!(loaded(&store, ID).await, Record { last_seen: stands, ..record.clone() });
     }
-    store.touch(&[(ID, at + 30), (ID, at + 20)]).await.unwrap();
+    store.touch(&[seen(ID, at + 30), seen(ID, at + 20)]).await.unwrap();
     assert_eq!(loaded(&store, ID).await.last_seen, at + 30, "the same id twice in one batch");
 }
 
@@ -316,11 +330,78 @@ async fn touch_passes_over_the_unknown(store: Store) {
     let record = with_one(&store).await;
     let at = record.last_seen + 1;
     store.end(OTHER, at + 1000).await.unwrap();
-    store.touch(&[(SessionId(5), at), (OTHER, at), (ID, at)]).await.unwrap();
+    store.touch(&[seen(SessionId(5), at), seen(OTHER, at), seen(ID, at)]).await.unwrap();
     assert_eq!(loaded(&store, ID).await.last_seen, at);
     assert_eq!(store.load(SessionId(5)).await.unwrap(), Lookup::Unknown);
     assert_eq!(store.load(OTHER).await.unwrap(), Lookup::Ended);
     store.touch(&[]).await.unwrap();
+}
+
+async fn touch_tells_what_is_not_as_believed(store: Store) {
+    let record = with_one(&store).await;
+    let at = record.last_seen + 1;
+    assert_eq!(store.touch(&[seen(ID, at)]).await.unwrap(), [], "as believed");
+    assert_eq!(store.moor(ID, Epoch(0), berth(1)).await.unwrap(), Moved::Done);
+    store.end(OTHER, at + 1000).await.unwrap();
+    let mut told = store.touch(&[seen(ID, at), seen(OTHER, at), seen(SessionId(5), at)]).await.unwrap();
+    told.sort_by_key(|(id, _)| *id);
+    let moved = Record { last_seen: at, berth: berth(1), ..record };
+    let expected = [(SessionId(5), Lookup::Unknown), (OTHER, Lookup::Ended), (ID, Lookup::Live(Arc::new(moved)))];
+    assert_eq!(told, expected);
+    let knows = [Seen { id: ID, at, epoch: Epoch(1) }, Seen { id: ID, at, epoch: Epoch(2) }];
+    assert_eq!(store.touch(&knows).await.unwrap(), [], "a higher epoch than the store's is no news to its caller");
+}
+
+fn lease(mover: u64, lasts: Duration) -> Lease {
+    Lease { mover: MoverId(mover), now_millis: Clock::system().unix_millis(), lasts }
+}
+
+async fn of_many_concurrent_claims_exactly_one_wins(store: Store) {
+    with_one(&store).await;
+    let claim = |store: Store, n: usize| async move { store.claim(ID, Epoch(0), lease(n as u64, IDLE)).await };
+    let answers = at_once(&store, claim).await;
+    assert_eq!(answers.iter().filter(|answer| **answer == Claimed::Yours).count(), 1, "{answers:?}");
+    assert_eq!(answers.iter().filter(|answer| **answer == Claimed::Theirs).count(), CALLERS - 1, "{answers:?}");
+}
+
+async fn a_claim_is_for_one_epoch(store: Store) {
+    assert_eq!(store.claim(ID, Epoch(0), lease(1, IDLE)).await.unwrap(), Claimed::Gone);
+    with_one(&store).await;
+    assert_eq!(store.moor(ID, Epoch(0), berth(1)).await.unwrap(), Moved::Done);
+    assert_eq!(store.claim(ID, Epoch(0), lease(1, IDLE)).await.unwrap(), Claimed::Moved(berth(1)));
+    assert_eq!(store.claim(ID, Epoch(1), lease(1, IDLE)).await.unwrap(), Claimed::Yours);
+    store.end(ID, now() + 1000).await.unwrap();
+    assert_eq!(store.claim(ID, Epoch(1), lease(1, IDLE)).await.unwrap(), Claimed::Gone);
+}
+
+async fn a_claim_ends_with_its_lease(store: Store) {
+    with_one(&store).await;
+    assert_eq!(store.claim(ID, Epoch(0), lease(1, Duration::from_millis(50))).await.unwrap(), Claimed::Yours);
+    let falls = async {
+        while store.claim(ID, Epoch(0), lease(2, IDLE)).await.unwrap() != Claimed::Yours {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), falls).await.unwrap();
+    assert_eq!(store.claim(ID, Epoch(0), lease(1, IDLE)).await.unwrap(), Claimed::Theirs);
+}
+
+async fn a_claim_is_given_back_by_its_holder_alone(store: Store) {
+    with_one(&store).await;
+    store.release(ID, MoverId(1)).await.unwrap();
+    assert_eq!(store.claim(ID, Epoch(0), lease(1, IDLE)).await.unwrap(), Claimed::Yours);
+    assert_eq!(store.claim(ID, Epoch(0), lease(1, IDLE)).await.unwrap(), Claimed::Yours, "and again");
+    store.release(ID, MoverId(2)).await.unwrap();
+    assert_eq!(store.claim(ID, Epoch(0), lease(2, IDLE)).await.unwrap(), Claimed::Theirs);
+    store.release(ID, MoverId(1)).await.unwrap();
+    assert_eq!(store.claim(ID, Epoch(0), lease(2, IDLE)).await.unwrap(), Claimed::Yours);
+}
+
+async fn a_move_ends_the_claim(store: Store) {
+    with_one(&store).await;
+    assert_eq!(store.claim(ID, Epoch(0), lease(1, IDLE)).await.unwrap(), Claimed::Yours);
+    assert_eq!(store.moor(ID, Epoch(0), berth(1)).await.unwrap(), Moved::Done);
+    assert_eq!(store.claim(ID, Epoch(1), lease(2, IDLE)).await.unwrap(), Claimed::Yours);
 }
 
 async fn ended_stays_ended(store: Store) {
@@ -332,7 +413,7 @@ async fn ended_stays_ended(store: Store) {
     assert_eq!(store.create(ID, fresh(now())).await.unwrap(), Created::AlreadyExists);
     assert_eq!(store.moor(ID, Epoch(0), berth(1)).await.unwrap(), Moved::Gone);
     assert!(!store.note(ID, JournalEdit::Initialized).await.unwrap());
-    store.touch(&[(ID, until)]).await.unwrap();
+    store.touch(&[seen(ID, until)]).await.unwrap();
     assert!(store.expire(sweep(now())).await.unwrap().is_empty());
     assert_eq!(store.load(ID).await.unwrap(), Lookup::Ended);
 }
@@ -358,7 +439,7 @@ async fn expire_spares_the_recent(store: Store) {
         assert_eq!(store.create(id, fresh(start)).await.unwrap(), Created::Done);
     }
     let idle = IDLE.as_secs();
-    store.touch(&[(ids[1], start + 1), (ids[2], start + 500)]).await.unwrap();
+    store.touch(&[seen(ids[1], start + 1), seen(ids[2], start + 500)]).await.unwrap();
     assert!(store.expire(sweep(start + idle - 1)).await.unwrap().is_empty());
 
     let ended = store.expire(sweep(start + idle)).await.unwrap();
@@ -531,7 +612,7 @@ async fn count_counts_the_living(store: Store) {
 async fn flush_answers(store: Store) {
     store.flush().await.unwrap();
     let record = with_one(&store).await;
-    store.touch(&[(ID, record.last_seen + 1)]).await.unwrap();
+    store.touch(&[seen(ID, record.last_seen + 1)]).await.unwrap();
     store.flush().await.unwrap();
     assert_eq!(loaded(&store, ID).await.last_seen, record.last_seen + 1);
 }

@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
-use super::{Berth, Created, JournalEdit, KeyRing, Lookup, Moved, Record, SealingKey, StoreError, Sweep};
+use super::{
+    Berth, Claimed, Created, JournalEdit, KeyRing, Lease, Lookup, Moved, MoverId, Record, SealingKey, Seen, StoreError,
+    Sweep,
+};
 use crate::names::{Epoch, SessionId};
 
 /// How many sessions one sweep looks at for each that it may end.
@@ -46,6 +49,9 @@ pub(super) struct Map {
     order: Mutex<Order>,
     // Guards the sealing keys, which are asked for at start and at rotation.
     ring: Mutex<KeyRing>,
+    /// Who is moving which session, and until when (unix milliseconds). Bounded by the live sessions: what ends or has
+    /// moved is struck off. Written only under its session's slot.
+    movers: DashMap<SessionId, (MoverId, u64)>,
 }
 
 /// Who is to be looked at next. An entry is a hint, for it is set after the slot: the slot says whether it
@@ -72,6 +78,7 @@ impl Map {
             limit,
             order: Mutex::default(),
             ring: Mutex::default(),
+            movers: DashMap::new(),
         }
     }
 
@@ -121,7 +128,28 @@ impl Map {
             return Ok(Moved::Lost(record.berth.clone()));
         }
         Arc::make_mut(record).berth = berth;
+        self.movers.remove(&id);
         Ok(Moved::Done)
+    }
+
+    pub fn claim(&self, id: SessionId, expected: Epoch, lease: Lease) -> Claimed {
+        // The slot is held for writing, so that claims of one session come one after the other.
+        let Some(slot) = self.slots.get_mut(&id) else { return Claimed::Gone };
+        let Slot::Live(record) = &*slot else { return Claimed::Gone };
+        if record.berth.epoch != expected {
+            return Claimed::Moved(record.berth.clone());
+        }
+        let held = self.movers.get(&id).map(|held| *held);
+        if held.is_some_and(|(mover, until)| mover != lease.mover && until > lease.now_millis) {
+            return Claimed::Theirs;
+        }
+        let lasts = u64::try_from(lease.lasts.as_millis()).unwrap_or(u64::MAX);
+        self.movers.insert(id, (lease.mover, lease.now_millis.saturating_add(lasts)));
+        Claimed::Yours
+    }
+
+    pub fn release(&self, id: SessionId, mover: MoverId) {
+        self.movers.remove_if(&id, |_, (holder, _)| *holder == mover);
     }
 
     pub fn note(&self, id: SessionId, edit: JournalEdit) -> Result<bool, StoreError> {
@@ -132,9 +160,18 @@ impl Map {
         Ok(true)
     }
 
+    /// Those of the sessions that are not as the caller believes.
+    pub fn news(&self, seen: &[Seen]) -> Vec<(SessionId, Lookup)> {
+        let news = |seen: &Seen| match self.load(seen.id) {
+            Lookup::Live(record) if record.berth.epoch <= seen.epoch => None,
+            lookup => Some((seen.id, lookup)),
+        };
+        seen.iter().filter_map(news).collect()
+    }
+
     /// Notes when sessions were last seen. The ids of those for which that was news.
-    pub fn touch(&self, seen: &[(SessionId, u64)]) -> Vec<SessionId> {
-        let later: Vec<_> = seen.iter().filter_map(|&(id, at)| Some((id, self.see(id, at)?, at))).collect();
+    pub fn touch(&self, seen: &[Seen]) -> Vec<SessionId> {
+        let later: Vec<_> = seen.iter().filter_map(|&Seen { id, at, .. }| Some((id, self.see(id, at)?, at))).collect();
         let mut order = lock(&self.order);
         for &(id, before, at) in &later {
             order.seen.remove(&(before, id));
@@ -158,7 +195,7 @@ impl Map {
                 }
                 Slot::Live(record) => {
                     let record = Arc::clone(record);
-                    self.bury(slot.get_mut(), until);
+                    self.bury(id, slot.get_mut(), until);
                     Some(record)
                 }
             },
@@ -295,8 +332,9 @@ impl Map {
         }
     }
 
-    fn bury(&self, slot: &mut Slot, until: u64) {
+    fn bury(&self, id: SessionId, slot: &mut Slot, until: u64) {
         *slot = Slot::Ended { until };
+        self.movers.remove(&id);
         self.live.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -316,7 +354,7 @@ impl Map {
             return Look::SeenAt(record.last_seen);
         }
         let record = Arc::clone(record);
-        self.bury(&mut slot, grave_until(&record, sweep));
+        self.bury(id, &mut slot, grave_until(&record, sweep));
         Look::Ended(record)
     }
 

@@ -1,11 +1,12 @@
 //! Sessions in this process's memory. Owns nothing but the map: a restart forgets them all.
 
-use std::future::ready;
+use std::future::{pending, ready};
 use std::sync::Arc;
 
 use super::map::Map;
 use super::{
-    Answer, Berth, Created, DEFAULT_LIMIT, JournalEdit, KeyRing, Lookup, Moved, Record, SealingKey, Sessions, Sweep,
+    Answer, Berth, BoxFuture, Claimed, Created, DEFAULT_LIMIT, JournalEdit, KeyRing, Lease, Lookup, Moved, MoverId,
+    Notice, Record, SealingKey, Seen, Sessions, Sweep,
 };
 use crate::names::{Epoch, SessionId};
 
@@ -54,9 +55,20 @@ impl Sessions for Memory {
         Box::pin(async move { self.map.note(id, edit) })
     }
 
-    fn touch<'a>(&'a self, seen: &'a [(SessionId, u64)]) -> Answer<'a, ()> {
+    fn touch<'a>(&'a self, seen: &'a [Seen]) -> Answer<'a, Vec<(SessionId, Lookup)>> {
         Box::pin(async move {
             self.map.touch(seen);
+            Ok(self.map.news(seen))
+        })
+    }
+
+    fn claim(&self, id: SessionId, expected: Epoch, lease: Lease) -> Answer<'_, Claimed> {
+        Box::pin(async move { Ok(self.map.claim(id, expected, lease)) })
+    }
+
+    fn release(&self, id: SessionId, mover: MoverId) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.map.release(id, mover);
             Ok(())
         })
     }
@@ -79,6 +91,18 @@ impl Sessions for Memory {
 
     fn count(&self) -> Answer<'_, usize> {
         Box::pin(ready(Ok(self.map.count())))
+    }
+
+    fn hear(&self) -> BoxFuture<'_, Notice> {
+        Box::pin(pending())
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn is_away(&self) -> bool {
+        false
     }
 
     fn flush(&self) -> Answer<'_, ()> {

@@ -117,6 +117,57 @@ pub struct Sweep {
     pub limit: usize,
 }
 
+/// What an instance believes of a session that it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The session.
+    pub id: SessionId,
+    /// When it was last seen, in unix seconds.
+    pub at: u64,
+    /// The epoch of the berth where it is believed to lie.
+    pub epoch: Epoch,
+}
+
+/// Names one mover for the length of one move: no two moves share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MoverId(pub u64);
+
+/// For how long the right to move a session is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Who asks.
+    pub mover: MoverId,
+    /// The time, in milliseconds since 1970. A store with a clock of its own goes by that.
+    pub now_millis: u64,
+    /// After what time the right falls to whoever asks next. At least a millisecond.
+    pub lasts: Duration,
+}
+
+/// The answer to [`Sessions::claim`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Claimed {
+    /// The caller may move the session, and nobody else may for the length of the lease.
+    Yours,
+    /// Somebody else is moving it.
+    Theirs,
+    /// It has been moved already: the berth where it lies.
+    Moved(Berth),
+    /// The session has ended or is not known.
+    Gone,
+}
+
+/// Something that another instance did, told soon but not for sure: a store may lose a notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The session has ended.
+    Ended(SessionId),
+    /// The session has moved to this berth.
+    Moved(SessionId, Berth),
+    /// A sealing key was added to the ring.
+    Keys,
+}
+
 /// Where sessions are kept.
 ///
 /// Each method is one atomic step on one session. Those that reach over several (`touch`, `expire`,
@@ -156,8 +207,17 @@ pub trait Sessions: Send + Sync {
     /// [`StoreError::BoundExceeded`].
     fn note(&self, id: SessionId, edit: JournalEdit) -> Answer<'_, bool>;
 
-    /// Notes when sessions were last seen, in unix seconds. The time never goes back; unknown sessions are passed over.
-    fn touch<'a>(&'a self, seen: &'a [(SessionId, u64)]) -> Answer<'a, ()>;
+    /// Notes when sessions were last seen. The time never goes back; unknown sessions are passed over. The answer names
+    /// those that are not as the caller believes: of a higher epoch than it said, ended, or unknown.
+    fn touch<'a>(&'a self, seen: &'a [Seen]) -> Answer<'a, Vec<(SessionId, Lookup)>>;
+
+    /// Asks for the right to move a session that lies at epoch `expected`, so that of all instances one does the work. The
+    /// right ends with the lease, with the next [`Sessions::moor`], or when its holder gives it back by
+    /// [`Sessions::release`]. Whoever holds it already may ask again, and has it for longer then.
+    fn claim(&self, id: SessionId, expected: Epoch, lease: Lease) -> Answer<'_, Claimed>;
+
+    /// Gives the right to move a session back, if `mover` holds it.
+    fn release(&self, id: SessionId, mover: MoverId) -> Answer<'_, ()>;
 
     /// Ends a session and leaves a tombstone until the unix second `until`, also where the id was not known.
     /// Of all that end it, exactly one gets the record, so that the backend's session is deleted once.
@@ -173,6 +233,15 @@ pub trait Sessions: Send + Sync {
 
     /// How many sessions are alive.
     fn count(&self) -> Answer<'_, usize>;
+
+    /// The next thing that another instance did. Pending for ever where nobody else can. For one listener.
+    fn hear(&self) -> BoxFuture<'_, Notice>;
+
+    /// Whether several instances share the store.
+    fn is_shared(&self) -> bool;
+
+    /// Whether the store cannot be reached at the moment, as far as is known without asking.
+    fn is_away(&self) -> bool;
 
     /// Answers when everything that was acknowledged so far is durable, touches included.
     fn flush(&self) -> Answer<'_, ()>;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::contract::{berth, fresh, key};
+use super::contract::{berth, fresh, key, seen as seen_at};
 use super::{Created, JournalEdit, KeyRing, Lookup, Moved, Record, SealingKey, Sessions, Sweep};
 use crate::names::{Epoch, SessionId};
 
@@ -141,7 +141,8 @@ async fn act_on(store: &dyn Sessions, act: Act) -> Came {
         Act::Moor(id, epoch) => Came::Moved(store.moor(id, Epoch(epoch), berth(epoch + 1)).await.unwrap()),
         Act::Note(id, edit) => Came::Noted(store.note(id, edit).await.unwrap()),
         Act::Touch(seen) => {
-            store.touch(&seen).await.unwrap();
+            let seen: Vec<_> = seen.into_iter().map(|(id, at)| seen_at(id, at)).collect();
+            let _ = store.touch(&seen).await.unwrap();
             Came::Nothing
         }
         Act::End(id, until) => Came::Was(store.end(id, until).await.unwrap().map(Arc::unwrap_or_clone)),

@@ -50,6 +50,8 @@ pub struct Journal {
     pub subscriptions: BTreeSet<Box<str>>,
     /// Whom the session belongs to.
     pub caller: CallerDigest,
+    /// Whether `initialize` came without credentials: only then may it be replayed without any.
+    pub open: bool,
 }
 
 /// Where a session lies.
@@ -95,6 +97,7 @@ impl Journal {
             log_level: None,
             subscriptions: BTreeSet::new(),
             caller,
+            open: false,
         }
     }
 

@@ -35,6 +35,8 @@ struct SavedRecord<'a> {
     initialized: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     log_level: Option<Cow<'a, str>>,
+    #[serde(default)]
+    open: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     subscriptions: Vec<Cow<'a, str>>,
 }
@@ -89,6 +91,7 @@ fn save(record: &Record) -> SavedRecord<'_> {
         protocol_version: journal.protocol_version.as_deref().map(Cow::Borrowed),
         initialized: journal.initialized,
         log_level: journal.log_level.as_deref().map(Cow::Borrowed),
+        open: journal.open,
         subscriptions: journal.subscriptions.iter().map(|uri| Cow::Borrowed(&**uri)).collect(),
     }
 }
@@ -105,6 +108,7 @@ fn revive(saved: SavedRecord<'_>) -> Record {
             log_level: saved.log_level.map(boxed),
             subscriptions: saved.subscriptions.into_iter().map(boxed).collect(),
             caller: CallerDigest(saved.caller),
+            open: saved.open,
         },
         berth: Berth {
             backend: BackendId(saved.backend),

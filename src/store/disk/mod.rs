@@ -6,7 +6,7 @@ mod file;
 mod writer;
 
 use std::collections::HashSet;
-use std::future::ready;
+use std::future::{pending, ready};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,8 @@ use self::file::{Directory, Home};
 use self::writer::{Writer, WriterPace};
 use super::map::Map;
 use super::{
-    Answer, Berth, Created, JournalEdit, KeyRing, Lookup, Moved, Record, SealingKey, Sessions, StoreError, Sweep,
+    Answer, Berth, BoxFuture, Claimed, Created, JournalEdit, KeyRing, Lease, Lookup, Moved, MoverId, Notice, Record,
+    SealingKey, Seen, Sessions, StoreError, Sweep,
 };
 use crate::names::{Epoch, SessionId};
 
@@ -96,9 +97,20 @@ impl Sessions for Disk {
         Box::pin(self.change(id, move |map| map.note(id, edit)))
     }
 
-    fn touch<'a>(&'a self, seen: &'a [(SessionId, u64)]) -> Answer<'a, ()> {
+    fn touch<'a>(&'a self, seen: &'a [Seen]) -> Answer<'a, Vec<(SessionId, Lookup)>> {
         Box::pin(async move {
             self.writer.write_later(self.map.touch(seen));
+            Ok(self.map.news(seen))
+        })
+    }
+
+    fn claim(&self, id: SessionId, expected: Epoch, lease: Lease) -> Answer<'_, Claimed> {
+        Box::pin(async move { Ok(self.map.claim(id, expected, lease)) })
+    }
+
+    fn release(&self, id: SessionId, mover: MoverId) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.map.release(id, mover);
             Ok(())
         })
     }
@@ -130,6 +142,18 @@ impl Sessions for Disk {
 
     fn count(&self) -> Answer<'_, usize> {
         Box::pin(ready(Ok(self.map.count())))
+    }
+
+    fn hear(&self) -> BoxFuture<'_, Notice> {
+        Box::pin(pending())
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn is_away(&self) -> bool {
+        false
     }
 
     fn flush(&self) -> Answer<'_, ()> {

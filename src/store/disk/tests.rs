@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::file::{FILE, Store};
 use super::*;
 use crate::store::DEFAULT_LIMIT;
-use crate::store::contract::{self, berth, fresh, key};
+use crate::store::contract::{self, berth, fresh, key, seen};
 use crate::store::model::{self, Model};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -70,7 +70,7 @@ async fn a_stop_loses_nothing() {
     }
     assert_eq!(store.moor(SessionId(1), Epoch(0), berth(1)).await.unwrap(), Moved::Done);
     store.end(SessionId(2), 1000).await.unwrap();
-    store.touch(&[(SessionId(3), 77)]).await.unwrap();
+    store.touch(&[seen(SessionId(3), 77)]).await.unwrap();
     drop(store);
 
     let store = open(&directory);
@@ -269,7 +269,7 @@ async fn a_failing_disk_refuses_changes_answers_reads_and_mends() {
     }
     assert!(matches!(store.flush().await, Err(StoreError::Unavailable { .. })));
     assert!(matches!(store.load(SessionId(1)).await.unwrap(), Lookup::Live(_)));
-    store.touch(&[(SessionId(1), 99)]).await.unwrap();
+    store.touch(&[seen(SessionId(1), 99)]).await.unwrap();
 
     switch.broken.store(false, Ordering::SeqCst);
     until_writable(&store).await;
@@ -306,7 +306,7 @@ async fn touches_reach_the_disk_unasked() {
     let (store, switch) = open_shaky(&directory);
     assert_eq!(store.create(SessionId(1), fresh(5)).await.unwrap(), Created::Done);
     let before = switch.syncs.load(Ordering::SeqCst);
-    store.touch(&[(SessionId(1), 99)]).await.unwrap();
+    store.touch(&[seen(SessionId(1), 99)]).await.unwrap();
     let written = async {
         while switch.syncs.load(Ordering::SeqCst) == before {
             tokio::time::sleep(Duration::from_millis(5)).await;
