@@ -10,7 +10,8 @@ use std::time::Duration;
 use proptest::prelude::{any, proptest};
 
 use moorline::config::{
-    BackendUrl, Bounds, Code, Colour, Config, ConfigError, Discovery, HealthSettings, Probe, SessionSettings, StoreUrl,
+    BackendUrl, Bounds, Code, Colour, Config, ConfigError, Discovery, HealthSettings, Probe, Rehome, SessionSettings,
+    StoreUrl, WhenAway,
 };
 
 const SHORTEST: &str = "[[pool]]\nbackends = [\"http://127.0.0.1:3001/mcp\"]\n";
@@ -122,7 +123,7 @@ fn a_full_file_is_read() {
         admin = "off"
         public_url = "https://mcp.example.com"
         trusted_proxies = ["10.0.0.0/8", "::1"]
-        store = { url = "disk:/var/lib/moorline" }
+        store = { url = "disk:/var/lib/moorline", when_away = "refuse" }
         session.idle = "1h30m"
         [stream]
         heartbeat = "off"
@@ -137,6 +138,10 @@ fn a_full_file_is_read() {
         path = "/a/b"
         backends = ["http://[::1]:3000/mcp"]
         http_version = "2"
+        rehome = "resume"
+        rehome_timeout = "3s"
+        rebalance = true
+        rebalance_rate = 5
         "#,
     );
     assert_eq!(config.listen.len(), 2);
@@ -151,6 +156,10 @@ fn a_full_file_is_read() {
     assert_eq!(root.backends[0].url.to_string(), "dns+http://mcp-headless.default.svc:3000/mcp");
     assert_eq!((root.backends[1].weight, root.backends[1].drain), (3, true));
     assert_eq!(root.health.kind, Probe::Http { path: "/up?deep=1".to_owned() });
+    assert_eq!((root.rehome, nested.rehome), (Rehome::Replay, Rehome::Resume));
+    assert_eq!(nested.rehome_timeout, Duration::from_secs(3));
+    assert_eq!((nested.rebalance, nested.rebalance_rate), (true, 5));
+    assert_eq!(config.store.when_away, WhenAway::Refuse);
     assert_eq!(nested.backends[0].url.port(), 3000);
     assert_eq!(nested.backends[0].url.uri(), "http://[::1]:3000/mcp");
 }
@@ -181,11 +190,26 @@ fn the_sealing_key_comes_from_a_file_and_is_never_shown() {
 }
 
 #[test]
+fn the_service_credential_comes_from_a_file_and_is_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("credential");
+    fs::write(&path, "Bearer hunter2\n").unwrap();
+    let config = good(&format!("{SHORTEST}service_credential_file = '{}'\n", path.display()));
+    assert_eq!(config.pools[0].service_credential.as_ref().unwrap().value(), "Bearer hunter2");
+    assert!(format!("{config:?}").contains("service_credential: Some(***)"));
+}
+
+#[test]
 fn no_fault_shows_a_secret() {
     let broken =
         ["sealing_key = 'hunter2", "sealing_kye = 'hunter2'", "sealing_key = 'hunter2'", "sealing_key = ['hunter2']"];
     for line in broken {
         let shown = shown("f", &format!("store.timeout = 1\nstore.{line}\n"));
+        assert!(!shown.is_empty() && !shown.contains("hunter2"), "{shown}");
+    }
+    for line in ["service_credential = 'hunter2", "service_credentail = 'hunter2'", "service_credential = ['hunter2']"]
+    {
+        let shown = shown("f", &format!("[[pool]]\nbackends = 1\n{line}\n"));
         assert!(!shown.is_empty() && !shown.contains("hunter2"), "{shown}");
     }
     let key = "AbAbAbAbAbAbAbAbAbAbAbAbAbAbAbAbAbAbAbAbAbA=";

@@ -2,6 +2,7 @@
 //! with its place. Builds nothing from the settings, keeps nothing alive, and watches no file.
 
 mod address;
+mod credential;
 mod duration;
 mod fault;
 mod flags;
@@ -26,13 +27,14 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use address::{AddressRange, RangeError};
+pub use credential::Credential;
 pub use fault::{Code, Colour, Fault, Faults};
 pub use reference::{example, reference};
 pub use secret::SealingKey;
 pub use settings::{
     AccessLog, BackendSettings, Bounds, Config, DrainSettings, HealthSettings, HostPolicy, HttpVersion, LogFormat,
     LogLevel, LogSettings, PoolSettings, Probe, Refusals, Rehome, SessionSettings, StoreSettings, StoreUrl,
-    StreamSettings,
+    StreamSettings, WhenAway,
 };
 pub use url::{BackendUrl, Discovery};
 

@@ -95,6 +95,13 @@ fn read_one(reader: &mut Reader<'_>, seen: &mut Seen) -> Option<PoolSettings> {
         path,
         backends: backends.map(|backends| distinct(reader, backends)).unwrap_or_default(),
         rehome: reader.get(&schema::REHOME),
+        rehome_timeout: reader.get(&schema::REHOME_TIMEOUT),
+        rebalance: reader.get(&schema::REBALANCE),
+        rebalance_rate: reader.get(&schema::REBALANCE_RATE),
+        service_credential: reader.secret(
+            "service credential",
+            [&schema::SERVICE_CREDENTIAL_FILE, &schema::SERVICE_CREDENTIAL_ENV, &schema::SERVICE_CREDENTIAL],
+        ),
         http_version: reader.get(&schema::HTTP_VERSION),
         host: reader.get(&schema::HOST),
         connect_timeout: reader.get(&schema::CONNECT_TIMEOUT),

@@ -6,8 +6,9 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::fault::{Code, Fault, Faults, Span};
+use super::form::Text;
 use super::settings::{Bounds, Config, DrainSettings, LogSettings, SessionSettings, StoreSettings, StreamSettings};
-use super::tree::{Key, Reader, Section, Sink};
+use super::tree::{Key, Optional, Reader, Section, Sink};
 use super::{duration, pool, quantity, schema};
 
 /// Reads the document. The faults are in the sink; if there are any, the settings are not to be used.
@@ -87,28 +88,12 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 }
 
 fn store(reader: &mut Reader<'_>) -> StoreSettings {
-    let found = [
-        (reader.span(&schema::SEALING_KEY_FILE), reader.find(&schema::SEALING_KEY_FILE)),
-        (reader.span(&schema::SEALING_KEY_ENV), reader.find(&schema::SEALING_KEY_ENV)),
-        (reader.span(&schema::SEALING_KEY), reader.find(&schema::SEALING_KEY)),
-    ];
-    let mut given: Vec<Span> = found.iter().filter_map(|(at, _)| at.clone()).collect();
-    given.sort_by_key(|at| at.start);
-    if let [first, second, ..] = given.as_slice() {
-        let fault = Fault::new(Code::Conflict, second.clone(), "the sealing key is given more than once");
-        let fault = fault
-            .related(Some(first.clone()), "here already")
-            .help("keep one of sealing_key_file, sealing_key_env and sealing_key");
-        reader.sink.fault(fault);
-    }
-    if let Some(at) = reader.span(&schema::SEALING_KEY) {
-        let fault = Fault::new(Code::Careless, at, "the sealing key stands in the configuration itself");
-        reader.sink.warn(fault.help("sealing_key_file or sealing_key_env keep it out of what people read and copy"));
-    }
     StoreSettings {
         url: reader.get(&schema::STORE_URL),
         timeout: reader.get(&schema::STORE_TIMEOUT),
-        sealing_key: found.into_iter().find_map(|(_, key)| key),
+        when_away: reader.get(&schema::WHEN_AWAY),
+        sealing_key: reader
+            .secret("sealing key", [&schema::SEALING_KEY_FILE, &schema::SEALING_KEY_ENV, &schema::SEALING_KEY]),
     }
 }
 
@@ -162,6 +147,24 @@ fn log(reader: &mut Reader<'_>) -> LogSettings {
 }
 
 impl Reader<'_> {
+    /// A secret that a file, a variable or the configuration itself may hold, at most one of them.
+    pub fn secret<T>(&mut self, what: &str, rows: [&Optional<Text<T>>; 3]) -> Option<T> {
+        let found = rows.map(|row| (self.span(row), self.find(row)));
+        let [file, env, inline] = rows.map(|row| row.name);
+        let mut given: Vec<Span> = found.iter().filter_map(|(at, _)| at.clone()).collect();
+        given.sort_by_key(|at| at.start);
+        if let [first, second, ..] = given.as_slice() {
+            let fault = Fault::new(Code::Conflict, second.clone(), format!("the {what} is given more than once"));
+            let fault = fault.related(Some(first.clone()), "here already");
+            self.sink.fault(fault.help(format!("keep one of {file}, {env} and {inline}")));
+        }
+        if let Some(at) = found[2].0.clone() {
+            let fault = Fault::new(Code::Careless, at, format!("the {what} stands in the configuration itself"));
+            self.sink.warn(fault.help(format!("{file} or {env} keep it out of what people read and copy")));
+        }
+        found.into_iter().find_map(|(_, secret)| secret)
+    }
+
     /// Checks that one duration is not longer than another; the place is that of the one that is given.
     pub fn at_most(&mut self, small: (&Key<quantity::Period>, Duration), large: (&Key<quantity::Period>, Duration)) {
         if small.1 <= large.1 || self.is_bad(small.0) || self.is_bad(large.0) {

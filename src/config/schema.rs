@@ -4,9 +4,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::credential::Credential;
 use super::form::{Choice, Flag, Form, List, OffOr, Text};
 use super::quantity::{Count, Period, Size};
-use super::settings::{AccessLog, Config, HostPolicy, HttpVersion, LogFormat, LogLevel, Refusals, Rehome};
+use super::settings::{AccessLog, Config, HostPolicy, HttpVersion, LogFormat, LogLevel, Refusals, Rehome, WhenAway};
 use super::tree::{Key, Needed, Optional, Section, Shape};
 use super::{pool, secret, url, values};
 
@@ -103,6 +104,10 @@ section! { STORE: Table "store", "Where sessions are kept.", below [];
         "Which store: this process's memory, or one file in a directory, which outlives the process.");
     STORE_TIMEOUT: Key<Period> = key("timeout", r#""50ms""#, period(MILLISECOND, MINUTE),
         "How long looking a session up may take before the request goes on with what its session id itself says.");
+    WHEN_AWAY: Key<Choice<WhenAway>> = key("when_away", r#""accept""#,
+        choice(&[("accept", WhenAway::Accept), ("refuse", WhenAway::Refuse)]),
+        "What happens to new sessions while a store that instances share cannot be reached: they begin, and are written when it is back \
+         (accept), or they get 503 (refuse). Those that have begun go on either way.");
     SEALING_KEY_FILE: Optional<Text<secret::SealingKey>> = Optional { name: "sealing_key_file", absent: "see sealing_key",
         sample: r#""/run/secrets/moorline-sealing-key""#, form: text(secret::SealingKey::from_file, "the path of a file"),
         doc: "A file that holds the sealing key." };
@@ -198,8 +203,27 @@ section! { POOL: Tables "pool", "A set of interchangeable backends behind one en
     BACKENDS: Needed<List<pool::Backend>> = Needed { name: "backends", sample: r#"["http://127.0.0.1:3001/mcp"]"#,
         form: List { element: pool::Backend, min: 1, max: 1024, bare: false },
         doc: "The backends: URLs, or tables in braces" };
-    REHOME: Key<Choice<Rehome>> = key("rehome", r#""never""#, Choice { options: &[("never", Rehome::Never)], later: &["replay", "resume"] },
-        "What happens to a session whose backend is lost: it ends, and the client starts over (never).");
+    REHOME: Key<Choice<Rehome>> = key("rehome", r#""replay""#,
+        choice(&[("replay", Rehome::Replay), ("resume", Rehome::Resume), ("never", Rehome::Never)]),
+        "What happens to a session whose backend is lost: it is rebuilt on another one (replay), another one is first asked to go on with it \
+         under the id that it has, for servers that share their sessions (resume), or it ends and the client starts over (never).");
+    REHOME_TIMEOUT: Key<Period> = key("rehome_timeout", r#""10s""#, period(MILLISECOND, HOUR),
+        "How long a request waits for its session to be moved.");
+    REBALANCE: Key<Flag> = key("rebalance", "false", Flag,
+        "Whether idle sessions move to backends that have fewer, such as those that have just been added.");
+    REBALANCE_RATE: Key<Count<u32>> = key("rebalance_rate", "10", count(1, 100_000, 1000),
+        "Sessions that rebalance moves in a second, on one instance.");
+    SERVICE_CREDENTIAL_FILE: Optional<Text<Credential>> = Optional { name: "service_credential_file", absent: "see service_credential",
+        sample: r#""/run/secrets/moorline-credential""#, form: text(Credential::from_file, "the path of a file"),
+        doc: "A file that holds the service credential." };
+    SERVICE_CREDENTIAL_ENV: Optional<Text<Credential>> = Optional { name: "service_credential_env", absent: "see service_credential",
+        sample: r#""MOORLINE_CREDENTIAL""#, form: text(Credential::from_env, "the name of an environment variable"),
+        doc: "An environment variable that holds the service credential." };
+    SERVICE_CREDENTIAL: Optional<Text<Credential>> = Optional { name: "service_credential",
+        absent: "what needs a credential is left undone where no caller's is at hand", sample: r#""Bearer …""#,
+        form: Text { parse: Credential::parse, accepted: "the value of an Authorization header, such as \"Bearer …\"", secret: true },
+        doc: "With what Authorization Moorline asks backends on its own behalf: to delete sessions that were given up, say. Never used for a caller. \
+              Prefer a file or a variable; only one of the three may be given." };
     HTTP_VERSION: Key<Choice<HttpVersion>> = key("http_version", r#""1.1""#, choice(&[("1.1", HttpVersion::Http1), ("2", HttpVersion::Http2)]),
         "Which HTTP the backends speak.");
     HOST: Key<Choice<HostPolicy>> = key("host", r#""backend""#, choice(&[("backend", HostPolicy::Backend), ("client", HostPolicy::Client)]),

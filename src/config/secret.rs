@@ -1,9 +1,9 @@
-//! The sealing key: where it comes from (the file itself, another file, the environment), and that it is
+//! The sealing key, where secrets come from (the file itself, another file, the environment), and that they are
 //! never shown. The one place of the configuration that reads the environment. Seals nothing.
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 use base64::Engine;
@@ -41,15 +41,13 @@ impl SealingKey {
 
     /// Reads the key from a file.
     pub(super) fn from_file(path: &str) -> Result<Self, Complaint> {
-        let text =
-            read_small(Path::new(path)).map_err(|source| misplaced(path, format!("cannot read the file: {source}")))?;
+        let text = from_file(path, MAX_FILE).map_err(|why| misplaced(path, why))?;
         Self::parse(&text)
     }
 
     /// Reads the key from a variable of the environment.
     pub(super) fn from_env(name: &str) -> Result<Self, Complaint> {
-        let value =
-            std::env::var(name).map_err(|source| misplaced(name, format!("cannot read the variable: {source}")))?;
+        let value = from_env(name).map_err(|why| misplaced(name, why))?;
         Self::parse(&value)
     }
 }
@@ -73,9 +71,12 @@ pub(super) fn credentials(text: &str) -> Vec<Span> {
     spans.filter(|span| text.get(span.clone()).is_some_and(|found| found.contains(':'))).collect()
 }
 
-/// Where secrets may stand in a text that cannot be read: all that follows `sealing_key =` on a line.
+/// Keys whose value is a secret itself.
+const NAMES: [&str; 2] = ["sealing_key", "service_credential"];
+
+/// Where secrets may stand in a text that cannot be read: all that follows `sealing_key =` and the like on a line.
 pub(super) fn spans(text: &str) -> Vec<Span> {
-    let names = text.match_indices("sealing_key").map(|(at, name)| at + name.len());
+    let names = NAMES.into_iter().flat_map(|name| text.match_indices(name)).map(|(at, name)| at + name.len());
     let values = names.filter_map(|at| {
         let value = text[at..].trim_start_matches([' ', '\t', '"', '\'']).strip_prefix('=')?;
         let start = text.len() - value.len();
@@ -84,10 +85,16 @@ pub(super) fn spans(text: &str) -> Vec<Span> {
     values.collect()
 }
 
-fn read_small(path: &Path) -> io::Result<String> {
+/// The first `limit` bytes of a file, or why there are none.
+pub(super) fn from_file(path: &str, limit: u64) -> Result<String, String> {
     let mut text = String::new();
-    File::open(path)?.take(MAX_FILE).read_to_string(&mut text)?;
-    Ok(text)
+    let read = File::open(Path::new(path)).and_then(|file| file.take(limit).read_to_string(&mut text));
+    read.map(|_| text).map_err(|source| format!("cannot read the file: {source}"))
+}
+
+/// A variable of the environment, or why there is none.
+pub(super) fn from_env(name: &str) -> Result<String, String> {
+    std::env::var(name).map_err(|source| format!("cannot read the variable: {source}"))
 }
 
 impl fmt::Debug for SealingKey {

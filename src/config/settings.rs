@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Uri;
 
 use super::address::AddressRange;
+use super::credential::Credential;
 use super::fault::Faults;
 use super::secret::SealingKey;
 use super::url::BackendUrl;
@@ -65,6 +66,8 @@ pub struct StoreSettings {
     pub url: StoreUrl,
     /// How long one store operation may take.
     pub timeout: Duration,
+    /// What happens to new sessions while a shared store cannot be reached.
+    pub when_away: WhenAway,
     /// The key that seals session ids; `None` leaves it to the store to make and keep one.
     pub sealing_key: Option<SealingKey>,
 }
@@ -76,6 +79,15 @@ pub enum StoreUrl {
     Memory,
     /// One embedded file in this directory: outlives the process.
     Disk(PathBuf),
+}
+
+/// What happens to new sessions while a shared store cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenAway {
+    /// They begin, and are written when the store is back.
+    Accept,
+    /// They are refused.
+    Refuse,
 }
 
 /// Settings of a graceful stop.
@@ -155,6 +167,14 @@ pub struct PoolSettings {
     pub backends: Vec<BackendSettings>,
     /// What happens to a session whose backend is lost.
     pub rehome: Rehome,
+    /// How long a request waits for its session to be moved.
+    pub rehome_timeout: Duration,
+    /// Whether idle sessions move to backends that have fewer.
+    pub rebalance: bool,
+    /// Sessions that rebalancing moves in a second, on one instance.
+    pub rebalance_rate: u32,
+    /// With what `Authorization` backends are asked where no caller asks; `None` leaves such work undone.
+    pub service_credential: Option<Credential>,
     /// Which HTTP the backends speak.
     pub http_version: HttpVersion,
     /// Which `Host` the backends see.
@@ -187,6 +207,10 @@ pub struct BackendSettings {
 /// What happens to a session whose backend is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rehome {
+    /// It is rebuilt on another backend from its journal.
+    Replay,
+    /// Another backend is asked to go on with the lost backend's session; if it does not know it, the session is rebuilt.
+    Resume,
     /// It ends: the client gets 404 and starts over.
     Never,
 }

@@ -292,7 +292,9 @@ fn report_unknown(
     let near = nearest(name, names());
     let is_secret = |near: &str| section.keys.iter().any(|row| row.name() == near && row.secret());
     // The value of a misspelt secret is a secret too, and so is what another program would call one.
-    if near.is_some_and(is_secret) || ["key", "secret", "password", "token"].iter().any(|word| name.contains(word)) {
+    if near.is_some_and(is_secret)
+        || ["key", "secret", "password", "token", "credential"].iter().any(|word| name.contains(word))
+    {
         sink.secrets.push(value.span());
     }
     let shown = sink.name(section, name);
