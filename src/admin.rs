@@ -1,5 +1,5 @@
 //! The admin listener: what an operator asks an instance. Health for orchestrators, and the backends as this instance sees
-//! them. It changes nothing yet, and serves nothing to clients.
+//! them. It drains backends and makes new sealing keys on demand, and serves nothing to clients.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -29,6 +29,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Admin connections at the same time.
 const MOST_CONNECTIONS: usize = 256;
 
+const KNOWN: &str =
+    "known here: GET /health /livez /readyz /backends, POST /backends/ID/drain /backends/ID/undrain /keys/rotate\n";
+
 /// What the admin listener can look at.
 pub struct Admin {
     /// The backends.
@@ -45,6 +48,7 @@ pub struct Admin {
 
 #[derive(Serialize)]
 struct Overview {
+    store: &'static str,
     sessions: usize,
     connections: usize,
     pools: Vec<PoolView>,
@@ -94,8 +98,8 @@ impl Admin {
 
     async fn connection(self: Arc<Self>, stream: TcpStream) {
         let service = service_fn(move |request: Request<Incoming>| {
-            let response = self.answer(request.method(), request.uri().path());
-            async move { Ok::<_, Infallible>(response) }
+            let admin = Arc::clone(&self);
+            async move { Ok::<_, Infallible>(admin.answer(request.method(), request.uri().path()).await) }
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -106,11 +110,13 @@ impl Admin {
         }
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
+    async fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        match *method {
+            Method::POST => return self.order(path).await,
+            Method::GET | Method::HEAD => {}
+            _ => return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and POST are answered here\n"),
         }
-        if let Some(healthy) = health::answer(path, &self.fleet, &self.drain) {
+        if let Some(healthy) = health::answer(path, &self.fleet, &self.drain, &self.sessions) {
             return healthy.map(Full::new);
         }
         match (path, serde_json::to_vec_pretty(&self.overview())) {
@@ -119,8 +125,33 @@ impl Admin {
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 response
             }
-            _ => plain(StatusCode::NOT_FOUND, "known here: /health /livez /readyz /backends\n"),
+            _ => plain(StatusCode::NOT_FOUND, KNOWN),
         }
+    }
+
+    /// Does what an operator wants. It counts on this instance alone, and until the next start.
+    async fn order(&self, path: &str) -> Response<Full<Bytes>> {
+        let mut words = path.trim_start_matches('/').split('/');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("keys"), Some("rotate"), None, None) => match self.sessions.rotate_key().await {
+                Ok(()) => plain(StatusCode::OK, "a new sealing key is in use; ids under the old ones stay valid\n"),
+                Err(error) => {
+                    tracing::warn!(%error, "no new sealing key");
+                    plain(StatusCode::SERVICE_UNAVAILABLE, "the store did not take a new key; try again\n")
+                }
+            },
+            (Some("backends"), Some(id), Some(what @ ("drain" | "undrain")), None) => self.drain(id, what == "drain"),
+            _ => plain(StatusCode::NOT_FOUND, KNOWN),
+        }
+    }
+
+    fn drain(&self, id: &str, on: bool) -> Response<Full<Bytes>> {
+        let pools = self.fleet.pools();
+        let found = pools.iter().find_map(|pool| pool.backends().iter().find(|one| one.id.to_string() == id).cloned());
+        let Some(backend) = found else { return plain(StatusCode::NOT_FOUND, "no such backend; see /backends\n") };
+        backend.drain(on);
+        tracing::info!(backend = %backend.name, on, "an operator drains a backend");
+        plain(StatusCode::OK, if on { "draining\n" } else { "in use again\n" })
     }
 
     fn overview(&self) -> Overview {
@@ -131,7 +162,13 @@ impl Admin {
             path: pool.settings().path.clone(),
             backends: pool.backends().iter().map(|backend| view(backend, now)).collect(),
         });
-        Overview { sessions: self.sessions.count(), connections: self.workers.connections(), pools: pools.collect() }
+        let store = if self.sessions.store_is_away() { "away" } else { "well" };
+        Overview {
+            store,
+            sessions: self.sessions.count(),
+            connections: self.workers.connections(),
+            pools: pools.collect(),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub mod listener;
 pub mod mcp;
 pub mod names;
 pub mod observe;
+pub mod rehome;
 pub mod reject;
 pub mod relay;
 pub mod route;

@@ -24,6 +24,11 @@ pub struct CallerDigest(pub [u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Debug)]
 pub struct Epoch(pub u32);
 
+/// Names one berth of one session in what clients see: 0 for the first, else its epoch and sixteen bits that tell berths
+/// of the same epoch apart (two instances that could not see each other may each have made one).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Debug)]
+pub struct Mark(pub u64);
+
 impl CallerDigest {
     /// The digest of nobody in particular: where callers are not authenticated, the id is the secret.
     pub const ANYBODY: Self = Self([0; 16]);

@@ -2,22 +2,32 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use tokio::sync::Mutex;
 
+use crate::config::Rehome as Policy;
 use crate::drain::{Drain, Phase};
-use crate::exchange::{Exchange, Moored};
+use crate::exchange::{Ask, Exchange, Heading, Lesson, Moored};
 use crate::identify::{Connection, Identify};
+use crate::mcp::version::LAST_EVENT_ID;
 use crate::names::BackendId;
 use crate::observe::{Observe, Observed, Trail};
+use crate::rehome::{Rehome, Stop, Trouble};
 use crate::reject::{Cause, Reject};
-use crate::relay::{Lost, Relay, RelayBody};
+use crate::relay::{Lost, Mend, Mended, Relay, RelayBody, Sent};
 use crate::route::Route;
 use crate::session::Sessions;
+use crate::wire::Outgoing;
 
-/// Backends that a request is offered at most, as long as it provably was not executed.
+/// How often a request is sent at most, as long as it provably was not executed or may be executed twice.
 const MOST_TRIES: usize = 3;
+
+/// How long a notification stream waits before it looks for its session again; doubled up to the longest.
+const SHORTEST_REST: Duration = Duration::from_millis(100);
+const LONGEST_REST: Duration = Duration::from_secs(2);
 
 /// The stations, in the order of the walk. Each worker thread has its own walk; all but the relay are shared.
 pub struct Walk {
@@ -29,6 +39,8 @@ pub struct Walk {
     pub route: Arc<Route>,
     /// Sends and streams.
     pub relay: Arc<Relay>,
+    /// Moves sessions whose backend is lost.
+    pub rehome: Rehome,
     /// Reads the trail.
     pub observe: Arc<Observe>,
     /// How far this instance has got with going away.
@@ -37,13 +49,23 @@ pub struct Walk {
     pub refusals: Arc<arc_swap::ArcSwap<crate::config::Refusals>>,
 }
 
+/// The head of an answer, and what is still to be learnt from the rest.
+type Settled = (Sent, Option<Lesson>);
+
+/// One request on its way: who asks what, what is sent, and the session that it belongs to.
+struct Errand {
+    exchange: Box<Exchange>,
+    outgoing: Outgoing,
+    moored: Option<Arc<Moored>>,
+}
+
 impl Walk {
     /// Takes a request all the way. Every early end is a [`Reject`], and becomes a response here and nowhere else.
     ///
     /// # Errors
     /// None: a refusal is a response too.
     pub async fn walk(
-        &self,
+        self: &Arc<Self>,
         request: Request<Incoming>,
         connection: Connection,
     ) -> Result<Response<Observed<RelayBody>>, Infallible> {
@@ -56,69 +78,177 @@ impl Walk {
     }
 
     async fn stations(
-        &self,
+        self: &Arc<Self>,
         request: Request<Incoming>,
         connection: Connection,
         trail: &mut Trail,
     ) -> Result<Response<RelayBody>, Reject> {
         let mut exchange = self.identify.read(request, connection).await?;
         self.observe.facts(trail, &exchange);
-        let result = self.answer(&mut exchange, trail).await;
-        result.map_err(|cause| cause.to(exchange.asker))
-    }
-
-    async fn answer(&self, exchange: &mut Exchange, trail: &mut Trail) -> Result<Response<RelayBody>, Cause> {
-        if self.drain.phase() >= Phase::Closing && exchange.opens_session() {
-            return Err(Cause::Draining);
-        }
-        let moored = self.sessions.find(exchange).await?;
-        let mut outgoing = self.relay.prepare(exchange);
+        let moored = match self.find(&mut exchange).await {
+            Ok(moored) => moored,
+            Err(cause) => return Err(cause.to(exchange.asker)),
+        };
+        let outgoing = self.relay.prepare(&mut exchange);
         if exchange.listens() {
             // Boxed, like all that is rare here: the walk's future is moved, and the usual one shall be small.
-            return Box::pin(self.relay.listen(exchange, &outgoing)).await;
+            let listening = Box::pin(self.relay.listen(&exchange, &outgoing)).await;
+            return listening.map_err(|cause| cause.to(exchange.asker));
         }
-        let mut tried = Vec::new();
-        loop {
-            let heading = match self.route.choose(exchange, moored.as_ref(), &tried) {
-                Ok(heading) => heading,
-                Err(cause) => return Err(Box::pin(self.sessions.unplaced(moored.as_ref(), cause)).await),
-            };
-            self.observe.sent(trail, moored.as_ref().map(|moored| moored.id), &heading.backend.name);
-            let sending = self.relay.now();
-            match self.relay.send(exchange, &mut outgoing, &heading, moored.as_ref()).await {
-                Ok(mut sent) => {
-                    self.route.answered(&heading.backend, sending, sent.answer.status);
-                    self.observe.answered(trail);
-                    let settled = self.sessions.settle(exchange, moored.as_ref(), &heading, &mut sent.answer).await?;
-                    return Ok(self.relay.respond(exchange, sent, settled));
-                }
-                Err(Lost::Failed(cause)) => return Err(cause),
-                Err(Lost::Unsent { refused }) => {
-                    let lost = (heading.backend.id, refused);
-                    Box::pin(self.elsewhere(exchange, moored.as_ref(), &mut tried, lost)).await?;
-                }
-            }
+        let mut errand = Errand { exchange, outgoing, moored };
+        match self.deliver(&mut errand, trail).await {
+            Ok((sent, lesson)) => Ok(self.respond(errand, sent, lesson)),
+            Err(Stop::Answered(answer)) => Ok(self.relay.say(answer)),
+            Err(Stop::Refused(cause)) => Err(cause.to(errand.exchange.asker)),
         }
     }
 
-    /// The backend has not seen the request: what needs no particular backend goes to another one.
-    async fn elsewhere(
-        &self,
-        exchange: &Exchange,
-        moored: Option<&Arc<Moored>>,
-        tried: &mut Vec<BackendId>,
-        (backend, refused): (BackendId, bool),
-    ) -> Result<(), Cause> {
-        if let Some(moored) = moored {
-            return Err(self.sessions.stranded(exchange, moored, refused).await);
+    async fn find(&self, exchange: &mut Exchange) -> Result<Option<Arc<Moored>>, Cause> {
+        // A session that other instances know outlives this one.
+        let closing = self.drain.phase() >= Phase::Closing && !self.sessions.are_shared();
+        if closing && exchange.opens_session() {
+            return Err(Cause::Draining);
         }
-        tried.push(backend);
-        if tried.len() >= MOST_TRIES { Err(Cause::BackendLost) } else { Ok(()) }
+        self.sessions.find(exchange).await
+    }
+
+    /// From the choice of a backend to the head of its answer, and once more where that may be.
+    async fn deliver(&self, errand: &mut Errand, trail: &mut Trail) -> Result<Settled, Stop> {
+        let mut tried = Vec::new();
+        let mut last = Cause::BackendLost;
+        for _ in 0..MOST_TRIES {
+            let (heading, trouble) = match self.route.choose(&errand.exchange, errand.moored.as_ref(), &tried) {
+                Ok(heading) => {
+                    let heading = self.leave(errand, heading).await;
+                    let trouble = match self.attempt(errand, &heading, trail).await? {
+                        Ok(settled) => return Ok(settled),
+                        Err(trouble) => trouble,
+                    };
+                    (Some(heading), trouble)
+                }
+                Err(unplaced) => (None, Trouble::Unplaced(unplaced)),
+            };
+            if let Trouble::Broken(cause) = &trouble {
+                last = cause.clone();
+            }
+            Box::pin(self.overcome(trouble, errand, heading, &mut tried)).await?;
+        }
+        Err(last.into())
+    }
+
+    /// Sends it to one backend. What went wrong on the way there may be overcome.
+    async fn attempt(
+        &self,
+        errand: &mut Errand,
+        heading: &Heading,
+        trail: &mut Trail,
+    ) -> Result<Result<Settled, Trouble>, Stop> {
+        let Errand { exchange, outgoing, moored } = errand;
+        let moored = moored.as_ref();
+        self.observe.sent(trail, moored.map(|moored| moored.id), &heading.backend.name);
+        let sending = self.relay.now();
+        Ok(Err(match self.relay.send(exchange, outgoing, heading, moored).await {
+            Ok(mut sent) => {
+                self.route.answered(&heading.backend, sending, sent.answer.status);
+                self.observe.answered(trail);
+                match self.sessions.settle(exchange, moored, heading, &mut sent.answer).await {
+                    Ok(lesson) => return Ok(Ok((sent, lesson))),
+                    Err(Cause::SessionLost) => Trouble::Forgotten,
+                    Err(cause) => return Err(cause.into()),
+                }
+            }
+            Err(Lost::Unsent { refused }) => Trouble::Unsent { refused },
+            Err(Lost::Broken(cause)) if outgoing.replayable || matches!(exchange.ask, Ask::Reply) => {
+                Trouble::Broken(cause)
+            }
+            Err(Lost::Failed(cause) | Lost::Broken(cause)) => return Err(cause.into()),
+        }))
+    }
+
+    /// A session moves away from a backend that takes nobody new, when nothing else of it is in flight. If it cannot, it stays.
+    async fn leave(&self, errand: &Errand, heading: Heading) -> Heading {
+        let (Some(moored), Some(berth)) = (&errand.moored, &heading.berth) else { return heading };
+        if !heading.backend.is_parting() || moored.flying() > 0 || !errand.exchange.is_worth_a_move() {
+            return heading;
+        }
+        let from = (moored, Arc::clone(berth));
+        let moving = self.rehome.after(Trouble::Parting, &errand.exchange, from, &errand.outgoing.headers);
+        match Box::pin(moving).await {
+            Ok(()) => self.route.choose(&errand.exchange, Some(moored), &[]).unwrap_or(heading),
+            Err(_) => heading,
+        }
+    }
+
+    /// What needs no particular backend goes to another one; a session is moved.
+    async fn overcome(
+        &self,
+        trouble: Trouble,
+        errand: &Errand,
+        heading: Option<Heading>,
+        tried: &mut Vec<BackendId>,
+    ) -> Result<(), Stop> {
+        if let Some(moored) = &errand.moored {
+            let from = heading.and_then(|heading| heading.berth).unwrap_or_else(|| moored.berth());
+            return self.rehome.after(trouble, &errand.exchange, (moored, from), &errand.outgoing.headers).await;
+        }
+        match heading {
+            Some(heading) => tried.push(heading.backend.id),
+            None => return Err(Cause::NoBackend.into()),
+        }
+        Ok(())
+    }
+
+    fn respond(self: &Arc<Self>, errand: Errand, sent: Sent, lesson: Option<Lesson>) -> Response<RelayBody> {
+        let is_stream = sent.is_stream();
+        let response = self.relay.respond(&errand.exchange, sent, lesson);
+        if !is_stream || !errand.can_be_mended() {
+            return response;
+        }
+        let mend = self.mend(errand);
+        response.map(|body| body.mended_by(mend))
+    }
+
+    /// How the rest of a stream is found if its backend is lost: by sending the request again, wherever its session lies then.
+    fn mend(self: &Arc<Self>, errand: Errand) -> Mend {
+        let (walk, errand) = (Arc::clone(self), Arc::new(Mutex::new(errand)));
+        Box::new(move |last_id| {
+            let (walk, errand) = (Arc::clone(&walk), Arc::clone(&errand));
+            Box::pin(async move { walk.again(&mut *errand.lock().await, last_id).await })
+        })
+    }
+
+    async fn again(&self, errand: &mut Errand, last_id: Option<Box<str>>) -> Mended {
+        let stands = matches!(errand.exchange.ask, Ask::Stream);
+        errand.outgoing.headers.remove(LAST_EVENT_ID);
+        if let Some(seen) = last_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+            errand.outgoing.headers.insert(LAST_EVENT_ID, seen);
+        }
+        let mut rest = SHORTEST_REST;
+        loop {
+            match self.deliver(errand, &mut Trail::default()).await {
+                // The server has not noticed yet that the stream before it is gone.
+                Ok((sent, _)) if stands && sent.answer.status == StatusCode::CONFLICT => {}
+                Err(Stop::Refused(cause)) if stands && cause.retry_after().is_some() => {}
+                Ok(settled) => return Ok(settled),
+                Err(Stop::Refused(cause)) => return Err(cause),
+                Err(Stop::Answered(_)) => return Err(Cause::SessionLost),
+            }
+            tokio::time::sleep(rest).await;
+            rest = LONGEST_REST.min(rest * 2);
+        }
     }
 
     fn refuse(&self, reject: Reject, trail: &mut Trail) -> Response<RelayBody> {
         self.observe.refused(trail, reject.cause.name());
         tracing::debug!(reason = reject.cause.name(), "refused");
         reject.into_response(**self.refusals.load()).map(RelayBody::whole)
+    }
+}
+
+impl Errand {
+    /// Whether it may be sent again in the middle of its answer.
+    fn can_be_mended(&self) -> bool {
+        let keeps = self.moored.is_none() || self.exchange.pool.settings().rehome != Policy::Never;
+        keeps && self.outgoing.replayable && matches!(self.exchange.ask, Ask::Call(_) | Ask::Stream)
     }
 }

@@ -619,7 +619,7 @@ fn a_pool_that_nobody_serves() {
 #[test]
 fn a_backend_that_has_forgotten_a_session() {
     let backend = Backend::legacy("a");
-    let scene = Scene::of(&backend);
+    let scene = Scene::new(&Setup::of(&[backend.url()]).pool_key("rehome = \"never\""));
     let session = Session::open(scene.gateway.addr);
     backend.forget();
     let answer = scene.gateway.ask(&session.message(call("1", "name"), &[]));

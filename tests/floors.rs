@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors, from the ground up. A module may use what stands on a lower line; not its neighbours.
-const FLOORS: [&[&str]; 12] = [
+const FLOORS: [&[&str]; 13] = [
     &["names", "clock", "tasks", "seal", "mcp", "config", "drain", "sweep"],
     &["reject", "store", "wire"],
     &["fleet"],
     &["exchange"],
     &["identify", "session", "route", "relay", "observe"],
+    &["rehome"],
     &["walk"],
     &["listener"],
     &["admin"],

@@ -176,10 +176,10 @@ fn a_bad_file_is_refused_and_the_old_one_stays() {
 #[test]
 fn a_backend_that_drains_keeps_its_sessions_and_gets_no_new_ones() {
     let (a, b) = (Backend::legacy("a"), Backend::legacy("b"));
-    let gateway = Setup::of(&[a.url()]).start();
+    let gateway = Setup::of(&[a.url()]).pool_key("rehome = \"never\"").start();
     let session = Session::open(gateway.addr);
     let backends = format!("[{{ url = {:?}, drain = true }}, {:?}]", a.url(), b.url());
-    gateway.configure(&Setup::default().pool_of("/mcp", &backends).text());
+    gateway.configure(&Setup::default().pool_of("/mcp", &backends).pool_key("rehome = \"never\"").text());
     gateway.signal("HUP");
     gateway.log.wait("configuration reloaded", 1);
     for _ in 0..10 {
@@ -192,10 +192,10 @@ fn a_backend_that_drains_keeps_its_sessions_and_gets_no_new_ones() {
 #[test]
 fn a_backend_that_leaves_the_configuration_takes_its_sessions_along() {
     let (a, b) = (Backend::legacy("a"), Backend::legacy("b"));
-    let gateway = Setup::of(&[a.url()]).start();
+    let gateway = Setup::of(&[a.url()]).pool_key("rehome = \"never\"").start();
     let session = Session::open(gateway.addr);
     let mut stream = stream_of(&gateway, &session);
-    gateway.configure(&Setup::of(&[b.url()]).text());
+    gateway.configure(&Setup::of(&[b.url()]).pool_key("rehome = \"never\"").text());
     gateway.signal("HUP");
     gateway.log.wait("configuration reloaded", 1);
     assert_eq!(reason(&session.call("name")), (404, json!("session_lost")));
@@ -257,7 +257,7 @@ fn modern_requests_are_balanced_by_request() {
 /// Two backends and a session at each.
 fn couple() -> (Gateway, [Backend; 2], [Session; 2]) {
     let backends = ["a", "b"].map(Backend::legacy);
-    let gateway = Setup::of(&backends.each_ref().map(Backend::url)).start();
+    let gateway = Setup::of(&backends.each_ref().map(Backend::url)).pool_key("rehome = \"never\"").start();
     let sessions = ["a", "b"].map(|name| {
         support::until("a session lies there", || {
             Some(Session::open(gateway.addr)).filter(|session| session.call("name").said() == name)
@@ -308,7 +308,11 @@ fn a_backend_that_comes_back_is_used_again() {
     let addr = backend.addr();
     let setup =
         Setup::of(&[backend.url()]).pool_key("health.every = \"50ms\"").pool_key("health.eject_for = \"100ms\"");
-    let gateway = setup.pool_key("health.eject_after = 1").pool_key("health.recover_after = 1").start();
+    let gateway = setup
+        .pool_key("health.eject_after = 1")
+        .pool_key("health.recover_after = 1")
+        .pool_key("rehome = \"never\"")
+        .start();
     let session = Session::open(gateway.addr);
     backend.kill();
     wait_for("it is found out", || gateway.admin("/readyz").status == 503);

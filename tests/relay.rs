@@ -237,7 +237,11 @@ fn a_frozen_backend_is_found_and_its_streams_end() {
         After::AwaitHangup
     });
     let setup = Setup::of(&[backend.url()]).pool_key("health.kind = \"mcp\"").pool_key("health.every = \"50ms\"");
-    let gateway = setup.pool_key("health.timeout = \"200ms\"").pool_key("health.eject_after = 2").start();
+    let gateway = setup
+        .pool_key("health.timeout = \"200ms\"")
+        .pool_key("health.eject_after = 2")
+        .pool_key("rehome = \"never\"")
+        .start();
     let session = Session::open(gateway.addr);
     let mut stream = gateway.connect();
     stream.send(&session.listen(&[]));
@@ -289,7 +293,7 @@ fn a_resumed_stream_begins_with_the_id_that_it_is_resumed_from() {
 #[test]
 fn a_notification_stream_is_cut_clean_when_its_backend_dies() {
     let backend = Backend::legacy("a");
-    let gateway = gateway(&backend);
+    let gateway = Setup::of(&[backend.url()]).pool_key("rehome = \"never\"").start();
     let session = Session::open(gateway.addr);
     let mut stream = gateway.connect();
     stream.send(&session.listen(&[]));

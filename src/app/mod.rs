@@ -1,6 +1,7 @@
 //! The composition root: builds the stores and the stations from a configuration, starts the threads, takes new
 //! configurations, and brings it all down in order. Nobody else builds a store.
 
+mod mover;
 mod reload;
 
 use std::io;
@@ -13,6 +14,8 @@ use tokio::net::TcpListener;
 
 pub use reload::follow;
 
+use mover::Mover;
+
 use crate::admin::Admin;
 use crate::clock::{Chance, Clock};
 use crate::config::{Config, Refusals, StoreUrl};
@@ -21,6 +24,7 @@ use crate::fleet::{Fleet, Pool};
 use crate::identify::{self, Identify};
 use crate::listener::{self, Plan, Workers};
 use crate::observe::Observe;
+use crate::rehome::Rehome;
 use crate::relay::{self, Relay, Streams};
 use crate::route::{Route, discover, health};
 use crate::session::{Event, Parts, Sessions, SetupError};
@@ -29,9 +33,6 @@ use crate::store::disk::{Disk, OpenError};
 use crate::store::memory::Memory;
 use crate::tasks::{self, Task};
 use crate::walk::Walk;
-
-/// How often sessions are looked after.
-const UPKEEP: Duration = Duration::from_secs(5);
 
 /// How often a drain looks whether requests are still in flight.
 const LOOK: Duration = Duration::from_millis(50);
@@ -45,6 +46,7 @@ pub struct App {
     shared: Shared,
     workers: Arc<Workers>,
     store: Arc<dyn Store>,
+    mover: Arc<Mover>,
     addrs: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     resolver: Arc<discover::Resolver>,
@@ -109,7 +111,13 @@ impl App {
         }
         let shared = Shared::new(&config, &store, clock, fleet, watcher).await?;
         let workers = shared.start_workers(&config).map_err(StartError::Thread)?;
+        let mover = Mover {
+            sessions: Arc::clone(&shared.sessions),
+            fleet: Arc::clone(&shared.fleet),
+            rehome: shared.rehome(&shared.new_relay()),
+        };
         let app = Arc::new(Self {
+            mover: Arc::new(mover),
             addrs: listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect(),
             admin: admin.as_ref().and_then(|admin| admin.local_addr().ok()),
             config: ArcSwap::from_pointee(config),
@@ -139,13 +147,10 @@ impl App {
             });
             started.push(tasks::spawn("admin", admin.serve(listener)));
         }
-        let sessions = Arc::clone(&self.shared.sessions);
-        started.push(tasks::spawn("session upkeep", async move {
-            loop {
-                tokio::time::sleep(UPKEEP).await;
-                sessions.upkeep().await;
-            }
-        }));
+        started.push(tasks::spawn("relay of our own", Arc::clone(&self.mover.rehome.relay).keep()));
+        started.push(tasks::spawn("session upkeep", Arc::clone(&self.mover).upkeep()));
+        started.push(tasks::spawn("notices", Arc::clone(&self.mover).listen()));
+        started.push(tasks::spawn("moves", Arc::clone(&self.mover).tour()));
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(started);
         for pool in self.shared.fleet.pools().iter() {
             self.follow_pool(pool);
@@ -229,7 +234,7 @@ impl App {
         self.workers.join(left.saturating_sub(self.shared.clock.now().saturating_duration_since(begun))).await;
         drain.advance(Phase::Over);
         self.workers.join(Duration::from_secs(1)).await;
-        self.shared.sessions.upkeep().await;
+        drop(self.shared.sessions.upkeep().await);
         if tokio::time::timeout(FLUSH, self.store.flush()).await.is_err() {
             tracing::error!("the store did not write everything in time");
         }
@@ -281,17 +286,30 @@ impl Shared {
         Workers::start(plans.collect(), config.bounds.max_connections).map(Arc::new)
     }
 
+    fn new_relay(&self) -> Arc<Relay> {
+        let (streams, clock) = (self.streams.clone(), self.clock.clone());
+        Arc::new(Relay::new(Arc::clone(&self.relay), streams, clock, self.drain.clone()))
+    }
+
+    fn rehome(&self, relay: &Arc<Relay>) -> Rehome {
+        Rehome {
+            sessions: Arc::clone(&self.sessions),
+            route: Arc::clone(&self.route),
+            relay: Arc::clone(relay),
+            fleet: Arc::clone(&self.fleet),
+            clock: self.clock.clone(),
+            chance: Chance::system(),
+        }
+    }
+
     fn walk(&self) -> Walk {
+        let relay = self.new_relay();
         Walk {
+            rehome: self.rehome(&relay),
+            relay,
             identify: Arc::clone(&self.identify),
             sessions: Arc::clone(&self.sessions),
             route: Arc::clone(&self.route),
-            relay: Arc::new(Relay::new(
-                Arc::clone(&self.relay),
-                self.streams.clone(),
-                self.clock.clone(),
-                self.drain.clone(),
-            )),
             observe: Arc::clone(&self.observe),
             drain: self.drain.clone(),
             refusals: Arc::clone(&self.refusals),

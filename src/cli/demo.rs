@@ -67,6 +67,9 @@ fn translate(event: &Event) -> DemoEvent {
             backend: format!("http://{backend}"),
             client: client.to_string(),
         },
+        Event::Moved { session, to, .. } => {
+            DemoEvent::SessionMoved { session: short(session), backend: format!("http://{to}") }
+        }
         Event::Ended { session, .. } => DemoEvent::SessionEnded { session: short(session) },
     }
 }

@@ -11,11 +11,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
-pub use moored::{Busy, Moored};
+pub use moored::{Busy, Moored, Opened};
 
 use crate::fleet::{Backend, Pool};
 use crate::mcp::version::Era;
-use crate::names::{BackendId, CallerDigest, Epoch};
+use crate::names::{BackendId, CallerDigest, Mark};
 use crate::reject::Asker;
 use crate::store::Berth;
 
@@ -37,6 +37,8 @@ pub struct Exchange {
     pub ask: Ask,
     /// Whether the server itself says that the call may be executed twice (`readOnlyHint`, `idempotentHint`).
     pub repeatable: bool,
+    /// Whether it opens a session without credentials.
+    pub openly: bool,
     /// To whom a refusal would go.
     pub asker: Asker,
     /// Where it came from, hop by hop.
@@ -169,11 +171,22 @@ pub struct Heading {
 }
 
 impl Heading {
-    /// The epoch of the berth; 0 where there is none.
+    /// The mark of the berth; 0 where there is none.
     #[must_use]
-    pub fn epoch(&self) -> Epoch {
-        self.berth.as_ref().map_or(Epoch(0), |berth| berth.epoch)
+    pub fn mark(&self) -> Mark {
+        self.berth.as_ref().map_or(Mark(0), |berth| berth.mark())
     }
+}
+
+/// Why no backend could be named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unplaced {
+    /// Nobody can take the request now.
+    Nobody,
+    /// The session's backend is out of use: it was found dead, or answers nothing.
+    Down,
+    /// The session's backend has left the pool for good.
+    Left,
 }
 
 impl Caller {
@@ -206,6 +219,12 @@ impl Exchange {
     #[must_use]
     pub fn listens(&self) -> bool {
         self.era == Era::Modern && matches!(&self.ask, Ask::Call(Call { act: Act::Listen(_), .. }))
+    }
+
+    /// Whether its session may be moved for it alone: not to say goodbye, and not for a reply, which only its berth understands.
+    #[must_use]
+    pub const fn is_worth_a_move(&self) -> bool {
+        !matches!(self.ask, Ask::Goodbye | Ask::Reply | Ask::Batch(_))
     }
 
     /// Whether it belongs to a session, or would, if the pool keeps any.

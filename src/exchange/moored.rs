@@ -2,13 +2,14 @@
 //! the hot path needs, in atomics.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderValue;
+use tokio::sync::Mutex;
 
-use crate::names::{CallerDigest, PoolId, SessionId};
+use crate::names::{CallerDigest, Mark, PoolId, SessionId};
 use crate::store::Berth;
 
 /// A session that this instance knows.
@@ -24,9 +25,26 @@ pub struct Moored {
     pub caller: CallerDigest,
     /// When it began, in seconds since 1970.
     pub issued: u64,
+    /// Held by whoever moves it; the other requests of this instance wait for their turn and find it moved.
+    pub moving: Mutex<()>,
     berth: ArcSwap<Berth>,
     last_used: AtomicU64,
     busy: AtomicU32,
+    flying: AtomicU32,
+    opened: AtomicU8,
+    ended: AtomicBool,
+}
+
+/// How a session was opened, as far as this instance knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Opened {
+    /// Only the store knows.
+    Unknown = 0,
+    /// Without credentials: it may be opened elsewhere without any.
+    Openly = 1,
+    /// With credentials, which its client alone has.
+    WithCredentials = 2,
 }
 
 impl Moored {
@@ -40,9 +58,13 @@ impl Moored {
             pool,
             caller,
             issued,
+            moving: Mutex::default(),
             berth: ArcSwap::new(berth),
             last_used: AtomicU64::new(last_used),
             busy: AtomicU32::new(0),
+            flying: AtomicU32::new(0),
+            opened: AtomicU8::new(Opened::Unknown as u8),
+            ended: AtomicBool::new(false),
         }
     }
 
@@ -50,6 +72,18 @@ impl Moored {
     #[must_use]
     pub fn berth(&self) -> Arc<Berth> {
         self.berth.load_full()
+    }
+
+    /// The mark of where it lies, for all that watches for a move.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        self.berth.load().mark()
+    }
+
+    /// Takes the news of another berth, unless it is older than what is known. Returns the berth that it replaces.
+    pub fn moor(&self, berth: &Arc<Berth>) -> Option<Arc<Berth>> {
+        let was = self.berth.rcu(|held| if held.epoch > berth.epoch { Arc::clone(held) } else { Arc::clone(berth) });
+        (was.epoch <= berth.epoch && *was != **berth).then_some(was)
     }
 
     /// It is in use now (seconds since 1970).
@@ -78,11 +112,45 @@ impl Moored {
         self.busy.load(Ordering::Relaxed) > 0
     }
 
-    /// Keeps the session from being idle for as long as the guard lives.
+    /// How many requests are in flight. Open notification streams do not count.
+    #[must_use]
+    pub fn flying(&self) -> u32 {
+        self.flying.load(Ordering::Relaxed)
+    }
+
+    /// How it was opened.
+    #[must_use]
+    pub fn opened(&self) -> Opened {
+        match self.opened.load(Ordering::Relaxed) {
+            1 => Opened::Openly,
+            2 => Opened::WithCredentials,
+            _ => Opened::Unknown,
+        }
+    }
+
+    /// Notes whether it was opened without credentials.
+    pub fn was_opened(&self, openly: bool) {
+        let opened = if openly { Opened::Openly } else { Opened::WithCredentials };
+        self.opened.store(opened as u8, Ordering::Relaxed);
+    }
+
+    /// It has ended: its streams end too.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the session from being idle for as long as the guard lives, and counts a request in flight.
     #[must_use]
     pub fn busy(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);
-        Busy { session: Arc::clone(self) }
+        self.flying.fetch_add(1, Ordering::Relaxed);
+        Busy { session: Arc::clone(self), flies: true }
     }
 }
 
@@ -95,10 +163,27 @@ fn text_of(id: SessionId) -> HeaderValue {
 #[derive(Debug)]
 pub struct Busy {
     session: Arc<Moored>,
+    flies: bool,
+}
+
+impl Busy {
+    /// It is an open notification stream: no request in flight.
+    pub fn stands(&mut self) {
+        if std::mem::take(&mut self.flies) {
+            self.session.flying.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The session.
+    #[must_use]
+    pub const fn session(&self) -> &Arc<Moored> {
+        &self.session
+    }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        self.stands();
         self.session.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }

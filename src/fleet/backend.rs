@@ -34,6 +34,7 @@ pub struct Backend {
     addr: ArcSwap<SocketAddr>,
     weight: AtomicU32,
     drains: AtomicBool,
+    ordered: AtomicBool,
     left: AtomicBool,
     down: AtomicBool,
     refusing: AtomicBool,
@@ -87,6 +88,7 @@ impl Backend {
             addr: ArcSwap::from_pointee(addr),
             weight: AtomicU32::new(1),
             drains: AtomicBool::new(false),
+            ordered: AtomicBool::new(false),
             left: AtomicBool::new(false),
             down: AtomicBool::new(false),
             refusing: AtomicBool::new(false),
@@ -143,16 +145,16 @@ impl Backend {
     /// Whether new sessions and requests without a session may go here.
     #[must_use]
     pub fn takes_newcomers(&self) -> bool {
-        self.takes_requests() && !self.drains.load(Ordering::Relaxed)
+        self.takes_requests() && !self.drains()
     }
 
-    /// Whether it is configured to take nobody new.
+    /// Whether the configuration or an operator wants it to take nobody new.
     #[must_use]
     pub fn drains(&self) -> bool {
-        self.drains.load(Ordering::Relaxed)
+        self.drains.load(Ordering::Relaxed) || self.ordered.load(Ordering::Relaxed)
     }
 
-    /// How often it was found dead by its probes, or left the pool. A stream that sees this number change must end.
+    /// How often it was found dead by its probes, or after it had left the pool. A stream that sees this number change must end.
     #[must_use]
     pub fn falls(&self) -> u32 {
         self.falls.load(Ordering::Relaxed)
@@ -176,10 +178,20 @@ impl Backend {
         self.refusing.store(true, Ordering::Relaxed);
     }
 
-    /// It is no longer in the pool.
+    /// It is no longer in the pool. What it still answers may come to its end; sessions and standing streams move.
     pub fn leave(&self) {
         self.left.store(true, Ordering::Relaxed);
-        self.falls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether sessions shall move away from it, though it still answers: it drains, or is no longer in the pool.
+    #[must_use]
+    pub fn is_parting(&self) -> bool {
+        self.drains() || self.left.load(Ordering::Relaxed)
+    }
+
+    /// An operator wants it drained, or no longer. The configuration may want it too.
+    pub fn drain(&self, on: bool) {
+        self.ordered.store(on, Ordering::Relaxed);
     }
 
     /// What weighs on it now.

@@ -3,9 +3,9 @@
 
 mod backend;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
@@ -14,6 +14,9 @@ pub use backend::{Backend, Flight, Load};
 use crate::config::PoolSettings;
 use crate::names::{BackendId, PoolId};
 use crate::seal::digest;
+
+/// How long requests in flight on a backend that has left the pool may take to end.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// All pools of this instance.
 #[derive(Debug, Default)]
@@ -30,6 +33,9 @@ pub struct Pool {
     backends: ArcSwap<Vec<Arc<Backend>>>,
     keeps_sessions: AtomicBool,
     unresolved: AtomicBool,
+    /// Backends that are no longer listed, with the time when they left: what they still answer has a grace period.
+    /// Guards a short list; taken when the backends change and once per look at the names, never by a request.
+    departed: Mutex<Vec<(Arc<Backend>, Instant)>>,
     /// Held while the list of backends is made anew, so that an older view never replaces a newer one.
     pub refreshing: tokio::sync::Mutex<()>,
 }
@@ -89,6 +95,7 @@ impl Pool {
             backends: ArcSwap::default(),
             keeps_sessions: AtomicBool::new(false),
             unresolved: AtomicBool::new(false),
+            departed: Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
         }
     }
@@ -111,13 +118,38 @@ impl Pool {
         self.backends.load().iter().find(|backend| backend.id == id).cloned()
     }
 
-    /// Replaces the list of backends. Those that left are marked so that their streams end.
-    pub fn set_backends(&self, backends: Vec<Arc<Backend>>) {
+    /// All backends, and those that have left not long ago.
+    #[must_use]
+    pub fn everybody(&self) -> Vec<Arc<Backend>> {
+        let departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
+        let departed = departed.iter().map(|(gone, _)| Arc::clone(gone));
+        self.backends.load().iter().cloned().chain(departed).collect()
+    }
+
+    /// Whether a backend has left not long ago.
+    #[must_use]
+    pub fn has_departed(&self) -> bool {
+        !self.departed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Replaces the list of backends. Those that left are marked so that sessions and streams move; what they still have in
+    /// flight when their grace is over is given up.
+    pub fn set_backends(&self, backends: Vec<Arc<Backend>>, now: Instant) {
         let old = self.backends.swap(Arc::new(backends));
         let new = self.backends.load();
+        let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
         for gone in old.iter().filter(|old| !new.iter().any(|new| new.id == old.id)) {
             gone.leave();
+            departed.push((Arc::clone(gone), now));
         }
+        let over = |since: Instant| now.saturating_duration_since(since) >= GRACE;
+        departed.retain(|(gone, since)| {
+            let is_back = new.iter().any(|new| Arc::ptr_eq(new, gone));
+            if !is_back && over(*since) {
+                gone.found_dead();
+            }
+            !is_back && !over(*since)
+        });
     }
 
     /// Whether every name in the configuration was found when it was last looked up: only then is a backend that is not

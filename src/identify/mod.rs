@@ -98,6 +98,7 @@ impl Identify {
             ask: facts.ask,
             asker: facts.asker,
             repeatable: false,
+            openly: false,
             origin,
             resumes: resumes(&parts.headers),
             host: asked_host(&parts),

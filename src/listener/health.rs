@@ -9,17 +9,15 @@ use http::{Response, StatusCode};
 
 use crate::drain::{Drain, Phase};
 use crate::fleet::Fleet;
+use crate::session::Sessions;
 
 /// The answer for this path, if it is one of these.
 #[must_use]
-pub fn answer(path: &str, fleet: &Fleet, drain: &Drain) -> Option<Response<Bytes>> {
-    let ready = is_ready(fleet, drain);
+pub fn answer(path: &str, fleet: &Fleet, drain: &Drain, sessions: &Sessions) -> Option<Response<Bytes>> {
     let (status, body) = match path {
         "/livez" => (StatusCode::OK, Bytes::from_static(b"{\"status\":\"alive\"}\n")),
-        "/readyz" => {
-            (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, report(fleet, drain, ready))
-        }
-        "/health" => (StatusCode::OK, report(fleet, drain, ready)),
+        "/readyz" if !is_ready(fleet, drain) => (StatusCode::SERVICE_UNAVAILABLE, report(fleet, drain, sessions)),
+        "/readyz" | "/health" => (StatusCode::OK, report(fleet, drain, sessions)),
         _ => return None,
     };
     let mut response = Response::new(body);
@@ -34,15 +32,17 @@ fn is_ready(fleet: &Fleet, drain: &Drain) -> bool {
     drain.phase() == Phase::Serving && fleet.pools().iter().any(|pool| pool.is_up())
 }
 
-fn report(fleet: &Fleet, drain: &Drain, ready: bool) -> Bytes {
-    let all_up = fleet.pools().iter().all(|pool| pool.is_up());
-    let status = match (drain.phase(), ready, all_up) {
+fn report(fleet: &Fleet, drain: &Drain, sessions: &Sessions) -> Bytes {
+    let away = sessions.store_is_away();
+    let all_well = !away && fleet.pools().iter().all(|pool| pool.is_up());
+    let status = match (drain.phase(), is_ready(fleet, drain), all_well) {
         (Phase::Serving, true, true) => "ready",
         (Phase::Serving, true, false) => "degraded",
         (Phase::Serving, false, _) => "no backend",
         _ => "draining",
     };
-    let mut text = format!("{{\"status\":\"{status}\",\"pools\":[");
+    let store = if away { "away" } else { "well" };
+    let mut text = format!("{{\"status\":\"{status}\",\"store\":\"{store}\",\"pools\":[");
     for (at, pool) in fleet.pools().iter().enumerate() {
         let backends = pool.backends();
         let up = backends.iter().filter(|backend| backend.takes_requests()).count();

@@ -130,14 +130,14 @@ impl Server {
 }
 
 async fn answer(
-    walk: &Walk,
+    walk: &Arc<Walk>,
     fleet: &Fleet,
     drain: &Drain,
     request: Request<Incoming>,
     (from, guard): (Connection, &Arc<Guard>),
 ) -> Result<Answer, Infallible> {
     let exchange = guard.exchange();
-    let response = match health::answer(request.uri().path(), fleet, drain) {
+    let response = match health::answer(request.uri().path(), fleet, drain, &walk.sessions) {
         Some(healthy) => healthy.map(|body: Bytes| Observed::unwatched(RelayBody::whole(body))),
         None => walk.walk(request, from).await?,
     };

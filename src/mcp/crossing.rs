@@ -1,6 +1,6 @@
-//! Ids that cross a move (design, section 5). From epoch 1 on, event ids and the ids of server requests go to the
-//! client with their epoch in them and are unwrapped on the way back; epoch 0 passes unchanged, but for a native id
-//! that looks wrapped, which is escaped by wrapping. It knows no session: what epoch it is, the caller says.
+//! Ids that cross a move (design, section 5). From a session's first move on, event ids and the ids of server requests go to
+//! the client with the mark of their berth in them and are unwrapped on the way back; mark 0, the first berth's, passes
+//! unchanged, but for a native id that looks wrapped, which is escaped by wrapping. It knows no session.
 
 use std::borrow::Cow;
 
@@ -9,55 +9,55 @@ use memchr::memmem;
 use super::raw;
 use super::splice::{span_of, splice_all};
 use super::sse::{self, EventRef};
-use crate::names::Epoch;
+use crate::names::Mark;
 
 /// Begins every wrapped id.
 pub const MARKER: &str = "moor~";
 
-/// The event id that the client sees: `moor~{epoch}~{native}`.
+/// The event id that the client sees: `moor~{mark}~{native}`.
 #[must_use]
-pub fn wrap_event_id(epoch: Epoch, native: &str) -> Cow<'_, str> {
-    if epoch.0 == 0 && split(native).is_none() {
+pub fn wrap_event_id(mark: Mark, native: &str) -> Cow<'_, str> {
+    if mark.0 == 0 && split(native).is_none() {
         return Cow::Borrowed(native);
     }
-    Cow::Owned(format!("{MARKER}{}~{native}", epoch.0))
+    Cow::Owned(format!("{MARKER}{}~{native}", mark.0))
 }
 
-/// The epoch and the native id of an event id that a client sent (`Last-Event-ID`).
+/// The mark and the native id of an event id that a client sent (`Last-Event-ID`).
 #[must_use]
-pub fn unwrap_event_id(seen: &str) -> (Epoch, Cow<'_, str>) {
-    split(seen).map_or((Epoch(0), Cow::Borrowed(seen)), |(epoch, native)| (epoch, Cow::Borrowed(native)))
+pub fn unwrap_event_id(seen: &str) -> (Mark, Cow<'_, str>) {
+    split(seen).map_or((Mark(0), Cow::Borrowed(seen)), |(mark, native)| (mark, Cow::Borrowed(native)))
 }
 
-/// The epoch and the rest of a wrapped id. Only the spelling that wrapping gives counts: no sign, no leading zero.
-fn split(id: &str) -> Option<(Epoch, &str)> {
+/// The mark and the rest of a wrapped id. Only the spelling that wrapping gives counts: no sign, no leading zero.
+fn split(id: &str) -> Option<(Mark, &str)> {
     let (digits, rest) = id.strip_prefix(MARKER)?.split_once('~')?;
     let is_canonical = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
-    let epoch = digits.parse().ok().filter(|_| is_canonical)?;
-    Some((Epoch(epoch), rest))
+    let mark = digits.parse().ok().filter(|_| is_canonical)?;
+    Some((Mark(mark), rest))
 }
 
 /// The JSON-RPC id that the client sees for a server's request: raw JSON in, raw JSON out. A number becomes the
-/// string `"moor~{epoch}~n{number}"`, a string `"moor~{epoch}~s{string}"`; anything else is no id and stays.
+/// string `"moor~{mark}~n{number}"`, a string `"moor~{mark}~s{string}"`; anything else is no id and stays.
 #[must_use]
-pub fn wrap_request_id(epoch: Epoch, native: &str) -> Cow<'_, str> {
-    if epoch.0 == 0 && split_request(native).is_none() {
+pub fn wrap_request_id(mark: Mark, native: &str) -> Cow<'_, str> {
+    if mark.0 == 0 && split_request(native).is_none() {
         return Cow::Borrowed(native);
     }
     match native.strip_prefix('"') {
-        Some(string) => Cow::Owned(format!("\"{MARKER}{}~s{string}", epoch.0)),
-        None if raw::is_number(native) => Cow::Owned(format!("\"{MARKER}{}~n{native}\"", epoch.0)),
+        Some(string) => Cow::Owned(format!("\"{MARKER}{}~s{string}", mark.0)),
+        None if raw::is_number(native) => Cow::Owned(format!("\"{MARKER}{}~n{native}\"", mark.0)),
         None => Cow::Borrowed(native),
     }
 }
 
-/// The epoch and the server's own id, raw JSON both, of the id that a client's response carries.
+/// The mark and the server's own id, raw JSON both, of the id that a client's response carries.
 #[must_use]
-pub fn unwrap_request_id(seen: &str) -> (Epoch, Cow<'_, str>) {
-    split_request(seen).unwrap_or((Epoch(0), Cow::Borrowed(seen)))
+pub fn unwrap_request_id(seen: &str) -> (Mark, Cow<'_, str>) {
+    split_request(seen).unwrap_or((Mark(0), Cow::Borrowed(seen)))
 }
 
-fn split_request(raw_id: &str) -> Option<(Epoch, Cow<'_, str>)> {
+fn split_request(raw_id: &str) -> Option<(Mark, Cow<'_, str>)> {
     if !raw_id.starts_with('"') {
         return None;
     }
@@ -66,56 +66,56 @@ fn split_request(raw_id: &str) -> Option<(Epoch, Cow<'_, str>)> {
     }
     // A client may escape what needs no escape; the marker is then found only in the decoded string.
     let decoded = memchr::memchr(b'\\', raw_id.as_bytes()).and_then(|_| raw::text(raw_id))?;
-    let (epoch, native) = split_plain(&raw::quote(&decoded))?;
-    Some((epoch, Cow::Owned(native)))
+    let (mark, native) = split_plain(&raw::quote(&decoded))?;
+    Some((mark, Cow::Owned(native)))
 }
 
-fn split_plain(raw_id: &str) -> Option<(Epoch, String)> {
+fn split_plain(raw_id: &str) -> Option<(Mark, String)> {
     let inner = raw_id.strip_prefix('"')?.strip_suffix('"')?;
-    let (epoch, rest) = split(inner)?;
+    let (mark, rest) = split(inner)?;
     if let Some(string) = rest.strip_prefix('s') {
-        return Some((epoch, format!("\"{string}\"")));
+        return Some((mark, format!("\"{string}\"")));
     }
     // What is put into a message as a number must be one, whatever a client made of it.
-    rest.strip_prefix('n').filter(|number| raw::is_number(number)).map(|number| (epoch, number.to_owned()))
+    rest.strip_prefix('n').filter(|number| raw::is_number(number)).map(|number| (mark, number.to_owned()))
 }
 
-/// Whether a block of events from a server may have to be rewritten: from epoch 1 on always, at epoch 0 only where
+/// Whether a block of events from a server may have to be rewritten: always but at mark 0, there only where
 /// the marker occurs.
 #[must_use]
-pub fn needs_rewrite(block: &[u8], epoch: Epoch) -> bool {
-    epoch.0 > 0 || memmem::find(block, MARKER.as_bytes()).is_some()
+pub fn needs_rewrite(block: &[u8], mark: Mark) -> bool {
+    mark.0 > 0 || memmem::find(block, MARKER.as_bytes()).is_some()
 }
 
 /// Writes a server's event to `out` as the client is to see it: its event id wrapped, and the id of a server's
 /// request, or the id that the server's `notifications/cancelled` names. Responses keep their ids: those are the
 /// client's own. An empty event id, which resets the client's, stays empty.
-pub fn rewrite_event(epoch: Epoch, event: &EventRef<'_>, out: &mut Vec<u8>) {
-    let id = event.id.as_deref().filter(|id| !id.is_empty()).map(|id| wrap_event_id(epoch, id));
+pub fn rewrite_event(mark: Mark, event: &EventRef<'_>, out: &mut Vec<u8>) {
+    let id = event.id.as_deref().filter(|id| !id.is_empty()).map(|id| wrap_event_id(mark, id));
     let id = id.filter(|id| matches!(id, Cow::Owned(_)));
-    let data = event.data.as_deref().and_then(|data| wrap_message(epoch, data));
+    let data = event.data.as_deref().and_then(|data| wrap_message(mark, data));
     sse::rewrite(event, id.as_deref(), data.as_deref(), out);
 }
 
 /// Every event of a block through [`rewrite_event`].
 #[must_use]
-pub fn rewrite_block(epoch: Epoch, block: &[u8]) -> Vec<u8> {
+pub fn rewrite_block(mark: Mark, block: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(block.len() + 64);
     for event in sse::events(block) {
-        rewrite_event(epoch, &event, &mut out);
+        rewrite_event(mark, &event, &mut out);
     }
     out
 }
 
 /// A server's message (or batch) with the ids of its requests wrapped; `None` where nothing changes.
 #[must_use]
-pub fn wrap_message(epoch: Epoch, data: &[u8]) -> Option<Vec<u8>> {
+pub fn wrap_message(mark: Mark, data: &[u8]) -> Option<Vec<u8>> {
     let text = raw::utf8(data)?;
     let messages = if text.trim_ascii_start().starts_with('[') { raw::elements(text)? } else { vec![text] };
     let mut edits = Vec::new();
     for message in messages {
         let Some(id) = server_request_id(message) else { continue };
-        if let (Cow::Owned(wrapped), Some(span)) = (wrap_request_id(epoch, id), span_of(data, id.as_bytes())) {
+        if let (Cow::Owned(wrapped), Some(span)) = (wrap_request_id(mark, id), span_of(data, id.as_bytes())) {
             edits.push((span, wrapped));
         }
     }
@@ -140,15 +140,14 @@ pub enum ReplyFate {
     Unchanged,
     /// Send this instead: ids unwrapped, and a batch's stale responses left out.
     Rewritten(Vec<u8>),
-    /// It answers requests of another epoch only. One below the current: the request is gone with its berth. One
-    /// above: the caller's view of the berth is old.
-    Stale(Epoch),
+    /// It answers requests of another berth only.
+    Stale(Mark),
 }
 
 /// Unwraps the ids of the responses in a client's body, single or batch. Requests and notifications, whose ids are
 /// the client's own, stay.
 #[must_use]
-pub fn unwrap_reply(body: &[u8], current: Epoch) -> ReplyFate {
+pub fn unwrap_reply(body: &[u8], current: Mark) -> ReplyFate {
     if current.0 == 0 && !needs_rewrite(body, current) {
         return ReplyFate::Unchanged;
     }
@@ -159,7 +158,7 @@ pub fn unwrap_reply(body: &[u8], current: Epoch) -> ReplyFate {
     raw::elements(text).map_or(ReplyFate::Unchanged, |messages| unwrap_batch(&messages, current))
 }
 
-fn unwrap_batch(messages: &[&str], current: Epoch) -> ReplyFate {
+fn unwrap_batch(messages: &[&str], current: Mark) -> ReplyFate {
     let (mut kept, mut changed, mut stale) = (Vec::new(), false, None);
     for message in messages {
         match unwrap_one(message, current) {
@@ -168,26 +167,26 @@ fn unwrap_batch(messages: &[&str], current: Epoch) -> ReplyFate {
                 changed = true;
                 kept.push(Cow::Owned(new));
             }
-            ReplyFate::Stale(epoch) => stale = stale.max(Some(epoch)),
+            ReplyFate::Stale(mark) => stale = stale.max(Some(mark)),
         }
     }
     match stale {
-        Some(epoch) if kept.is_empty() => ReplyFate::Stale(epoch),
+        Some(mark) if kept.is_empty() => ReplyFate::Stale(mark),
         None if !changed => ReplyFate::Unchanged,
         _ => ReplyFate::Rewritten([b"[", kept.join(&b","[..]).as_slice(), b"]"].concat()),
     }
 }
 
-fn unwrap_one(message: &str, current: Epoch) -> ReplyFate {
+fn unwrap_one(message: &str, current: Mark) -> ReplyFate {
     let Some([Some(id), None, result, error]) = raw::pick(message, ["id", "method", "result", "error"]) else {
         return ReplyFate::Unchanged;
     };
     if (result.is_none() && error.is_none()) || id == "null" {
         return ReplyFate::Unchanged;
     }
-    let (epoch, native) = unwrap_request_id(id);
-    if epoch != current {
-        return ReplyFate::Stale(epoch);
+    let (mark, native) = unwrap_request_id(id);
+    if mark != current {
+        return ReplyFate::Stale(mark);
     }
     match (native, span_of(message.as_bytes(), id.as_bytes())) {
         (Cow::Owned(native), Some(span)) => ReplyFate::Rewritten(splice_all(message.as_bytes(), &[(span, native)])),
@@ -199,35 +198,35 @@ fn unwrap_one(message: &str, current: Epoch) -> ReplyFate {
 mod tests {
     use super::*;
 
-    fn rewritten(epoch: u32, block: &str) -> String {
-        String::from_utf8(rewrite_block(Epoch(epoch), block.as_bytes())).unwrap()
+    fn rewritten(mark: u64, block: &str) -> String {
+        String::from_utf8(rewrite_block(Mark(mark), block.as_bytes())).unwrap()
     }
 
     #[test]
     fn epoch_0_passes_unchanged_but_for_what_looks_wrapped() {
-        assert!(matches!(wrap_event_id(Epoch(0), "abc"), Cow::Borrowed("abc")));
-        assert_eq!(wrap_event_id(Epoch(0), "moor~nothing"), "moor~nothing");
-        assert_eq!(wrap_event_id(Epoch(0), "moor~3~x"), "moor~0~moor~3~x");
-        assert_eq!(unwrap_event_id("moor~0~moor~3~x"), (Epoch(0), "moor~3~x".into()));
-        assert_eq!(unwrap_event_id("moor~03~x"), (Epoch(0), "moor~03~x".into()));
-        assert_eq!(unwrap_event_id("moor~99999999999~x").0, Epoch(0));
-        assert_eq!(wrap_request_id(Epoch(0), "5"), "5");
+        assert!(matches!(wrap_event_id(Mark(0), "abc"), Cow::Borrowed("abc")));
+        assert_eq!(wrap_event_id(Mark(0), "moor~nothing"), "moor~nothing");
+        assert_eq!(wrap_event_id(Mark(0), "moor~3~x"), "moor~0~moor~3~x");
+        assert_eq!(unwrap_event_id("moor~0~moor~3~x"), (Mark(0), "moor~3~x".into()));
+        assert_eq!(unwrap_event_id("moor~03~x"), (Mark(0), "moor~03~x".into()));
+        assert_eq!(unwrap_event_id("moor~99999999999999999999~x").0, Mark(0));
+        assert_eq!(wrap_request_id(Mark(0), "5"), "5");
     }
 
     #[test]
     fn request_ids_keep_their_type() {
-        assert_eq!(wrap_request_id(Epoch(2), "5"), r#""moor~2~n5""#);
-        assert_eq!(wrap_request_id(Epoch(2), r#""a\"b""#), r#""moor~2~sa\"b""#);
-        assert_eq!(unwrap_request_id(r#""moor~2~n5""#), (Epoch(2), "5".into()));
-        assert_eq!(unwrap_request_id(r#""moor~2~sa\"b""#), (Epoch(2), r#""a\"b""#.into()));
-        assert_eq!(unwrap_request_id(r#""\u006door~2~s\u00e9""#), (Epoch(2), "\"é\"".into()));
+        assert_eq!(wrap_request_id(Mark(2), "5"), r#""moor~2~n5""#);
+        assert_eq!(wrap_request_id(Mark(2), r#""a\"b""#), r#""moor~2~sa\"b""#);
+        assert_eq!(unwrap_request_id(r#""moor~2~n5""#), (Mark(2), "5".into()));
+        assert_eq!(unwrap_request_id(r#""moor~2~sa\"b""#), (Mark(2), r#""a\"b""#.into()));
+        assert_eq!(unwrap_request_id(r#""\u006door~2~s\u00e9""#), (Mark(2), "\"é\"".into()));
     }
 
     #[test]
     fn a_forged_number_is_not_put_into_a_message() {
         let forged = r#""moor~1~n5,\"method\":\"x\"""#;
-        assert_eq!(unwrap_request_id(forged), (Epoch(0), forged.into()));
-        assert_eq!(unwrap_request_id(r#""moor~1~n1 ""#).0, Epoch(0));
+        assert_eq!(unwrap_request_id(forged), (Mark(0), forged.into()));
+        assert_eq!(unwrap_request_id(r#""moor~1~n1 ""#).0, Mark(0));
     }
 
     #[test]
@@ -257,7 +256,7 @@ mod tests {
 
     #[test]
     fn batches_are_wrapped_element_by_element() {
-        let seen = wrap_message(Epoch(1), br#"[{"id":1,"method":"a"},{"id":2,"result":0},{"id":"3","method":"b"}]"#);
+        let seen = wrap_message(Mark(1), br#"[{"id":1,"method":"a"},{"id":2,"result":0},{"id":"3","method":"b"}]"#);
         let want = br#"[{"id":"moor~1~n1","method":"a"},{"id":2,"result":0},{"id":"moor~1~s3","method":"b"}]"#;
         assert_eq!(seen.as_deref(), Some(&want[..]));
     }
@@ -266,18 +265,18 @@ mod tests {
     fn a_reply_goes_back_with_the_servers_own_id() {
         let reply = br#"{"jsonrpc":"2.0", "id":"moor~1~n4" ,"result":{}}"#;
         let want = br#"{"jsonrpc":"2.0", "id":4 ,"result":{}}"#;
-        assert_eq!(unwrap_reply(reply, Epoch(1)), ReplyFate::Rewritten(want.to_vec()));
-        assert_eq!(unwrap_reply(reply, Epoch(2)), ReplyFate::Stale(Epoch(1)));
-        assert_eq!(unwrap_reply(reply, Epoch(0)), ReplyFate::Stale(Epoch(1)));
-        assert_eq!(unwrap_reply(br#"{"id":4,"result":{}}"#, Epoch(0)), ReplyFate::Unchanged);
-        assert_eq!(unwrap_reply(br#"{"id":4,"result":{}}"#, Epoch(1)), ReplyFate::Stale(Epoch(0)));
+        assert_eq!(unwrap_reply(reply, Mark(1)), ReplyFate::Rewritten(want.to_vec()));
+        assert_eq!(unwrap_reply(reply, Mark(2)), ReplyFate::Stale(Mark(1)));
+        assert_eq!(unwrap_reply(reply, Mark(0)), ReplyFate::Stale(Mark(1)));
+        assert_eq!(unwrap_reply(br#"{"id":4,"result":{}}"#, Mark(0)), ReplyFate::Unchanged);
+        assert_eq!(unwrap_reply(br#"{"id":4,"result":{}}"#, Mark(1)), ReplyFate::Stale(Mark(0)));
     }
 
     #[test]
     fn a_batch_loses_only_its_stale_replies() {
         let body = br#"[{"id":"moor~1~n1","error":{}},{"id":"moor~2~sx","result":1}, {"id":9,"method":"ping"}]"#;
         let want = br#"[{"id":"x","result":1},{"id":9,"method":"ping"}]"#;
-        assert_eq!(unwrap_reply(body, Epoch(2)), ReplyFate::Rewritten(want.to_vec()));
-        assert_eq!(unwrap_reply(br#"[{"id":1,"result":1}]"#, Epoch(2)), ReplyFate::Stale(Epoch(0)));
+        assert_eq!(unwrap_reply(body, Mark(2)), ReplyFate::Rewritten(want.to_vec()));
+        assert_eq!(unwrap_reply(br#"[{"id":1,"result":1}]"#, Mark(2)), ReplyFate::Stale(Mark(0)));
     }
 }

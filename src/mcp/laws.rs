@@ -12,7 +12,7 @@ use super::envelope::{Body, Bounds, Kind, Message, PeekError, peek};
 use super::listen::{Filter, stamp};
 use super::version::{META_PROTOCOL_VERSION, META_SUBSCRIPTION_ID};
 use super::{catalogue, dialect, frame, header, input_required};
-use crate::names::Epoch;
+use crate::names::Mark;
 
 /// Any JSON value, small.
 fn value() -> impl Strategy<Value = Value> {
@@ -246,28 +246,28 @@ proptest! {
         }
         let _ = (frame::frames(&body), catalogue::page(&body), input_required::state_span(&body));
         let _ = (dialect::is_unknown_session(400, &body), dialect::says_unsupported_version(400, &body));
-        let _ = (unwrap_reply(&body, Epoch(1)), wrap_message(Epoch(1), &body), stamp(&body, "1"));
+        let _ = (unwrap_reply(&body, Mark(1)), wrap_message(Mark(1), &body), stamp(&body, "1"));
     }
 
     /// unwrap(wrap(e, x)) is (e, x), and wrap(0, x) is x unless x looks wrapped: for event ids.
     #[test]
     fn event_ids_cross_and_come_back(
-        epoch in prop_oneof![Just(0), any::<u32>()],
+        mark in prop_oneof![Just(0), any::<u64>()],
         native in prop_oneof![any::<String>(), "moor~[0-9]{0,11}~?.{0,4}"],
     ) {
-        let wrapped = wrap_event_id(Epoch(epoch), &native);
-        prop_assert_eq!(unwrap_event_id(&wrapped), (Epoch(epoch), native.as_str().into()));
-        if epoch == 0 && !native.starts_with("moor~") {
+        let wrapped = wrap_event_id(Mark(mark), &native);
+        prop_assert_eq!(unwrap_event_id(&wrapped), (Mark(mark), native.as_str().into()));
+        if mark == 0 && !native.starts_with("moor~") {
             prop_assert_eq!(&wrapped, &native);
         }
     }
 
     /// The same for request ids, and a client may write the string with other escapes.
     #[test]
-    fn request_ids_cross_and_come_back(epoch in prop_oneof![Just(0), any::<u32>()], native in raw_id()) {
-        let wrapped = wrap_request_id(Epoch(epoch), &native);
-        prop_assert_eq!(unwrap_request_id(&wrapped), (Epoch(epoch), native.as_str().into()));
-        if epoch == 0 && !native.starts_with("\"moor~") {
+    fn request_ids_cross_and_come_back(mark in prop_oneof![Just(0), any::<u64>()], native in raw_id()) {
+        let wrapped = wrap_request_id(Mark(mark), &native);
+        prop_assert_eq!(unwrap_request_id(&wrapped), (Mark(mark), native.as_str().into()));
+        if mark == 0 && !native.starts_with("\"moor~") {
             prop_assert_eq!(&wrapped, &native);
         }
         let decoded: Value = serde_json::from_str(&wrapped).unwrap();
@@ -275,7 +275,7 @@ proptest! {
             let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
             let escaped = format!("\"{escaped}\"");
             let (back, id) = unwrap_request_id(&escaped);
-            prop_assert_eq!(back, Epoch(epoch));
+            prop_assert_eq!(back, Mark(mark));
             let id: Value = serde_json::from_str(&id).unwrap();
             prop_assert_eq!(id, serde_json::from_str::<Value>(&native).unwrap());
         }
@@ -283,18 +283,18 @@ proptest! {
 
     /// A server's request crosses to the client, its answer comes back to the server's own id.
     #[test]
-    fn a_request_crosses_and_its_answer_comes_back(epoch in any::<u32>(), native in raw_id()) {
+    fn a_request_crosses_and_its_answer_comes_back(mark in any::<u64>(), native in raw_id()) {
         let request = format!(r#"{{"jsonrpc":"2.0","method":"roots/list","id":{native}}}"#);
-        let seen = wrap_message(Epoch(epoch), request.as_bytes()).unwrap_or_else(|| request.clone().into_bytes());
+        let seen = wrap_message(Mark(mark), request.as_bytes()).unwrap_or_else(|| request.clone().into_bytes());
         let id = frame::peek_frame(&seen).unwrap().id().unwrap().to_owned();
         let reply = |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#).into_bytes();
-        let back = match unwrap_reply(&reply(&id), Epoch(epoch)) {
+        let back = match unwrap_reply(&reply(&id), Mark(mark)) {
             ReplyFate::Unchanged => reply(&id),
             ReplyFate::Rewritten(back) => back,
             ReplyFate::Stale(_) => Vec::new(),
         };
         prop_assert_eq!(back, reply(&native));
-        prop_assert_eq!(unwrap_reply(&reply(&id), Epoch(epoch ^ 1)), ReplyFate::Stale(Epoch(epoch)));
+        prop_assert_eq!(unwrap_reply(&reply(&id), Mark(mark ^ 1)), ReplyFate::Stale(Mark(mark)));
     }
 
     /// decode(encode(x)) is x, an encoded value is a header value, and it matches nothing but x.

@@ -120,6 +120,11 @@ impl Scanner {
         self.carry.len()
     }
 
+    /// Another stream follows: what is kept back of this one is discarded.
+    pub fn start_over(&mut self) {
+        *self = Self::new(self.bound);
+    }
+
     /// At the stream's end: the unfinished event, which a client discards (WHATWG HTML §9.2.6). Often empty.
     #[must_use]
     pub fn take_tail(&mut self) -> Bytes {

@@ -11,7 +11,8 @@ use http_body_util::BodyExt;
 use super::Open;
 use super::events::Events;
 use super::listen::Listener;
-use super::signal::{Sign, Signal};
+use super::mend::Mend;
+use super::signal::{Sign, Signal, Source};
 use crate::drain::Drain;
 use crate::exchange::{Busy, Moored};
 use crate::fleet::{Backend, Flight};
@@ -24,8 +25,9 @@ pub struct Hold {
     pub(super) backend: Arc<Backend>,
     pub(super) falls: u32,
     flight: Option<Flight>,
-    _busy: Option<Busy>,
+    pub(super) busy: Option<Busy>,
     open: Option<Open>,
+    pub(super) stands: bool,
 }
 
 impl Hold {
@@ -34,8 +36,9 @@ impl Hold {
             backend: Arc::clone(backend),
             falls: backend.falls(),
             flight: Some(backend.fly()),
-            _busy: moored.map(Moored::busy),
+            busy: moored.map(Moored::busy),
             open: None,
+            stands: false,
         }
     }
 
@@ -47,7 +50,11 @@ impl Hold {
     /// An open notification stream is no load: it only keeps its session from being idle, and counts among its kind.
     pub(super) fn stands(&mut self, open: Open) {
         self.flight = None;
+        self.stands = true;
         self.open = Some(open);
+        if let Some(busy) = &mut self.busy {
+            busy.stands();
+        }
     }
 }
 
@@ -89,7 +96,7 @@ impl Pass {
     /// Whether the rest will never come.
     fn is_lost(&mut self, context: &Context<'_>) -> bool {
         let signal = self.signal.get_or_insert_with(|| {
-            let source = Some((Arc::clone(&self.hold.backend), self.hold.falls));
+            let source = Some(Source::of(&self.hold));
             let signal = Arc::new(Signal::new(self.sweep.tick(), 0, source, self.drain.clone()));
             self.sweep.enter(&signal);
             signal
@@ -103,6 +110,15 @@ impl RelayBody {
     #[must_use]
     pub const fn whole(bytes: Bytes) -> Self {
         Self::Whole(bytes)
+    }
+
+    /// The rest of a stream is asked for by `mend`, should it be lost.
+    #[must_use]
+    pub fn mended_by(mut self, mend: Mend) -> Self {
+        if let Self::Events(events) = &mut self {
+            events.mended_by(mend);
+        }
+        self
     }
 
     pub(super) fn pass(

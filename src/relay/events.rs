@@ -1,6 +1,6 @@
 //! One backend's stream of events on its way to one client. Whole events pass as they come, many in one piece; ids that cross
 //! a move are rewritten, the final response is noticed, quiet is filled with comments, and a stream that its backend
-//! leaves unfinished is ended with an error for whoever waits.
+//! leaves unfinished is continued elsewhere where that is possible, and else ended with an error for whoever waits.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,16 +16,17 @@ use memchr::memmem;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Settings;
 use super::body::Hold;
-use super::signal::{Sign, Signal};
+use super::mend::{Mend, Mended, Mending};
+use super::signal::{Sign, Signal, Source};
+use super::{Sent, Settings};
 use crate::drain::Drain;
 use crate::exchange::{Ask, Exchange, Lesson};
 use crate::mcp::crossing::{needs_rewrite, rewrite_block};
 use crate::mcp::frame::peek_frame;
 use crate::mcp::scanner::{Piece, Scanner};
 use crate::mcp::sse::{self, HEARTBEAT, retry_frame};
-use crate::names::Epoch;
+use crate::names::Mark;
 use crate::reject::{Asker, Cause};
 use crate::sweep::{Sweep, ticks};
 use crate::wire::WireBody;
@@ -41,7 +42,7 @@ pub struct Events {
     body: Option<WireBody>,
     scanner: Scanner,
     out: VecDeque<Bytes>,
-    epoch: Epoch,
+    mark: Mark,
     lesson: Option<Lesson>,
     /// Who waits for a response, and which responses are still to come.
     asker: Asker,
@@ -49,7 +50,13 @@ pub struct Events {
     /// An event was too large to be read: it may have been the response.
     unread: bool,
     standing: bool,
+    /// The id of the last event that the client has, in a standing stream that can be mended.
+    last_id: Option<Box<str>>,
     looking: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    mend: Option<Mend>,
+    mending: Option<Mending>,
+    /// The berth that it could not leave, though its backend takes nobody new.
+    stuck_at: Option<Mark>,
     hold: Hold,
     signal: Option<Arc<Signal>>,
     sweep: Arc<Sweep<Signal>>,
@@ -61,7 +68,7 @@ pub struct Events {
 impl Events {
     pub(super) fn new(
         exchange: &Exchange,
-        hold: Hold,
+        (hold, mark): (Hold, Mark),
         (start, body): (Bytes, WireBody),
         lesson: Option<Lesson>,
         settings: &Settings,
@@ -81,13 +88,17 @@ impl Events {
             body: Some(body),
             scanner: Scanner::new(bound),
             out,
-            epoch: Epoch(0),
+            mark,
             lesson,
             asker: exchange.asker.clone(),
             resumable: false,
             unread: false,
             standing,
+            last_id: None,
             looking: None,
+            mend: None,
+            mending: None,
+            stuck_at: None,
             hold,
             signal: None,
             sweep: Arc::default(),
@@ -99,15 +110,14 @@ impl Events {
         events
     }
 
+    /// The rest is asked for elsewhere, should it be lost.
+    pub(super) fn mended_by(&mut self, mend: Mend) {
+        self.mend = Some(mend);
+    }
+
     /// Lets the sweep look after the stream while it waits.
     pub(super) fn watched(self, sweep: Arc<Sweep<Signal>>, drain: Drain, settings: &Settings) -> Self {
         Self { sweep, drain, heartbeat: settings.heartbeat.map_or(0, ticks), ..self }
-    }
-
-    /// The ids in it belong to the berth of this epoch.
-    pub(super) const fn at_epoch(mut self, epoch: Epoch) -> Self {
-        self.epoch = epoch;
-        self
     }
 
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -121,6 +131,14 @@ impl Events {
             if let Some(looking) = &mut self.looking {
                 match looking.as_mut().poll(context) {
                     Poll::Ready(there) => self.looked(there),
+                    Poll::Pending => return Poll::Pending,
+                }
+                continue;
+            }
+            if let Some(mending) = &mut self.mending {
+                match mending.as_mut().poll(context) {
+                    Poll::Ready(mended) => self.mended(mended),
+                    Poll::Pending if self.heed(context) => {}
                     Poll::Pending => return Poll::Pending,
                 }
                 continue;
@@ -165,7 +183,11 @@ impl Events {
     /// Whole events: usually passed as they are, in one piece.
     fn look_at(&mut self, block: Bytes) -> Bytes {
         self.resumable = self.resumable || carries_ids(&block);
-        let block = if needs_rewrite(&block, self.epoch) { rewrite_block(self.epoch, &block).into() } else { block };
+        let block = if needs_rewrite(&block, self.mark) { rewrite_block(self.mark, &block).into() } else { block };
+        if self.standing && carries_ids(&block) {
+            let last = sse::events(&block).filter_map(|event| event.id.map(|id| Box::from(&*id))).last();
+            self.last_id = last.or(self.last_id.take());
+        }
         // Responses carry an id, notifications do not: most blocks need no second look.
         if self.asker.ids.is_empty() || memmem::find(&block, b"\"id\"").is_none() {
             return block;
@@ -200,9 +222,13 @@ impl Events {
     /// The backend ended the stream in good order.
     fn ended(&mut self) {
         self.body = None;
+        if self.standing && self.can_mend() {
+            // One that goes away ends its streams in good order too; else it had its reasons, and the client comes back.
+            return self.look();
+        }
         // A server that gave event ids may end a stream early: the client fetches the rest with Last-Event-ID.
         if !self.is_answered() && !self.resumable {
-            self.fail(&Cause::OutcomeUnknown);
+            self.fail_or_mend();
         }
     }
 
@@ -211,22 +237,82 @@ impl Events {
         self.body = None;
         if self.standing {
             // The backend may have set a shorter time, for ends of its own choosing: there would be nobody yet.
-            return self.part();
+            return if self.can_mend() { self.begin_to_mend() } else { self.part() };
         }
         if self.is_answered() {
             return;
         }
         if !self.resumable {
-            return self.fail(&Cause::OutcomeUnknown);
+            return self.fail_or_mend();
         }
         // Resuming is only worth while if the backend is still there; else the client would wait for ever.
-        let addr = self.hold.backend.addr();
-        self.looking = Some(Box::pin(is_there(addr)));
+        self.look();
+    }
+
+    fn look(&mut self) {
+        self.looking = Some(Box::pin(is_there(self.hold.backend.addr())));
     }
 
     fn looked(&mut self, there: bool) {
         self.looking = None;
-        if !there {
+        match (there, self.standing) {
+            (true, _) => {}
+            (false, true) => self.begin_to_mend(),
+            (false, false) => self.fail_or_mend(),
+        }
+    }
+
+    /// Whether the rest may come from elsewhere: not where the client has half an event already.
+    fn can_mend(&self) -> bool {
+        self.mend.is_some() && self.scanner.at_boundary()
+    }
+
+    fn fail_or_mend(&mut self) {
+        if self.can_mend() { self.begin_to_mend() } else { self.fail(&Cause::OutcomeUnknown) }
+    }
+
+    fn begin_to_mend(&mut self) {
+        self.body = None;
+        self.signal = None;
+        self.mending = self.mend.as_ref().map(|mend| mend(self.last_id.clone()));
+    }
+
+    fn mended(&mut self, mended: Mended) {
+        self.mending = None;
+        self.signal = None;
+        match mended {
+            Ok((Sent { answer, rest, hold, mark }, lesson)) if answer.status.is_success() => {
+                self.stuck_at = (self.mark == mark).then_some(mark);
+                (self.hold, self.mark, self.lesson) = (hold, mark, lesson.or(self.lesson.take()));
+                self.scanner.start_over();
+                match (rest, answer.whole) {
+                    (Some((start, body)), _) => {
+                        self.body = Some(body);
+                        self.feed(start);
+                    }
+                    (None, Some(whole)) => self.frame(&whole),
+                    (None, None) => self.ended(),
+                }
+            }
+            _ if self.standing => self.part(),
+            Ok(_) => self.fail(&Cause::OutcomeUnknown),
+            Err(cause) => self.fail(&cause),
+        }
+    }
+
+    /// A response that came as plain JSON, in a stream that has begun.
+    fn frame(&mut self, message: &[u8]) {
+        let lines = message.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let mut event = b"event: message\n".to_vec();
+        for line in lines.filter(|line| !line.is_empty()) {
+            event.extend_from_slice(b"data: ");
+            event.extend_from_slice(line);
+            event.push(b'\n');
+        }
+        event.push(b'\n');
+        let event = self.look_at(event.into());
+        self.out.push_back(event);
+        if !self.is_answered() {
             self.fail(&Cause::OutcomeUnknown);
         }
     }
@@ -237,7 +323,7 @@ impl Events {
 
     /// Tells whoever waits that no response will come, and ends.
     fn fail(&mut self, cause: &Cause) {
-        self.body = None;
+        (self.body, self.mending, self.mend) = (None, None, None);
         if !self.scanner.at_boundary() {
             self.out.push_back(Bytes::from_static(b"\n\n"));
         }
@@ -250,24 +336,35 @@ impl Events {
     /// Nothing came: does what the sweep asks for. Returns whether there is something to do now.
     fn heed(&mut self, context: &Context<'_>) -> bool {
         if self.signal.is_none() {
-            let source = Some((Arc::clone(&self.hold.backend), self.hold.falls));
-            let signal = Arc::new(Signal::new(self.sweep.tick(), self.heartbeat, source, self.drain.clone()));
+            let signal = Arc::new(Signal::new(self.sweep.tick(), self.heartbeat, self.source(), self.drain.clone()));
             self.sweep.enter(&signal);
             self.signal = Some(signal);
         }
         let Some(sign) = self.signal.as_ref().and_then(|signal| signal.listen(context)) else { return false };
         match sign {
             Sign::Quiet if self.scanner.at_boundary() => self.out.push_back(Bytes::from_static(HEARTBEAT)),
-            Sign::Parting | Sign::Fallen | Sign::Over if self.standing => self.part(),
-            Sign::Quiet | Sign::Parting => return false,
-            Sign::Fallen | Sign::Over => self.fail(&Cause::OutcomeUnknown),
+            Sign::Adrift | Sign::Fallen if self.standing && self.can_mend() => self.begin_to_mend(),
+            Sign::Parting | Sign::Fallen | Sign::Adrift | Sign::Ended | Sign::Over if self.standing => self.part(),
+            Sign::Quiet | Sign::Parting | Sign::Adrift | Sign::Ended => return false,
+            Sign::Fallen => self.fail_or_mend(),
+            Sign::Over => self.fail(&Cause::OutcomeUnknown),
         }
         true
     }
 
+    /// What the sweep compares while it waits; nothing while the rest is asked for elsewhere.
+    fn source(&self) -> Option<Source> {
+        if self.mending.is_some() {
+            return None;
+        }
+        let source = Source::of(&self.hold);
+        let follows = self.standing && self.mend.is_some();
+        Some(if follows { source.following(self.mark, self.stuck_at != Some(self.mark)) } else { source })
+    }
+
     /// A clean end of a notification stream: the client is told when to come back.
     fn part(&mut self) {
-        self.body = None;
+        (self.body, self.mending, self.mend) = (None, None, None);
         if self.scanner.at_boundary() {
             self.out.push_back(retry_frame(u64::try_from(self.retry.as_millis()).unwrap_or(u64::MAX)));
         }

@@ -1,9 +1,11 @@
 //! The relay station: sends a request to the backend that the route named, and streams the answer back, never holding back
 //! a whole event. Says of each failure whether the backend can have seen the request. Chooses nothing and knows no sessions.
 
+mod ask;
 mod body;
 mod events;
 mod listen;
+mod mend;
 mod oauth;
 mod outgoing;
 mod signal;
@@ -19,17 +21,19 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
+pub use ask::{AskError, Reply, credentials_of, message};
 pub use body::{Hold, RelayBody};
+pub use mend::{Mend, Mended};
 pub use streams::Streams;
 
 use crate::clock::Clock;
 use crate::config::{HostPolicy, PoolSettings};
 use crate::drain::{Drain, Phase};
 use crate::exchange::{Answer, Ask, Exchange, Heading, Lesson, Moored};
-use crate::fleet::Pool;
+use crate::fleet::{Backend, Pool};
 use crate::mcp::crossing::{ReplyFate, unwrap_reply};
 use crate::mcp::version::X_ACCEL_BUFFERING;
-use crate::names::{Epoch, PoolId};
+use crate::names::{Mark, PoolId};
 use crate::reject::Cause;
 use crate::sweep::{Sweep, TICK};
 use crate::wire::{Incoming, Outgoing, Wire, WireBody, WireError};
@@ -82,7 +86,9 @@ pub enum Lost {
         /// Whether the connection was refused.
         refused: bool,
     },
-    /// The backend may have seen it, or answered uselessly.
+    /// The connection broke, or the backend was found dead: it may have seen it.
+    Broken(Cause),
+    /// The backend may have seen it, and answered uselessly or not in time.
     Failed(Cause),
 }
 
@@ -93,8 +99,16 @@ pub struct Sent {
     /// What has come, and is still to come, of a streamed body.
     rest: Option<(Bytes, WireBody)>,
     hold: Hold,
-    /// The berth's epoch, to which the ids in it belong.
-    epoch: Epoch,
+    /// The berth's mark, to which the ids in it belong.
+    mark: Mark,
+}
+
+impl Sent {
+    /// Whether the body is a stream of events that is still to come.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.rest.is_some() && is_stream(&self.answer.headers)
+    }
 }
 
 impl Relay {
@@ -145,7 +159,7 @@ impl Relay {
             hold.stands(self.streams.open(most).map_err(Lost::Failed)?);
         }
         if let Some(late) = self.late_reply(exchange, outgoing, heading) {
-            return Ok(Sent { answer: late, rest: None, hold, epoch: heading.epoch() });
+            return Ok(Sent { answer: late, rest: None, hold, mark: heading.mark() });
         }
         let settings = Arc::clone(&exchange.pool.settings());
         let host = match settings.host {
@@ -160,7 +174,7 @@ impl Relay {
         let wire = self.wire(&exchange.pool, &settings);
         let sending = std::pin::pin!(wire.send(&target, outgoing));
         let incoming = self.first_sign(sending, &hold, settings.response_timeout).await;
-        let incoming = incoming.map_err(Lost::Failed)?.map_err(|error| self.lost(exchange, heading, &error))?;
+        let incoming = incoming?.map_err(|error| self.lost(exchange, heading, &error))?;
         self.receive((exchange, heading), incoming, hold, settings.response_timeout).await
     }
 
@@ -169,7 +183,7 @@ impl Relay {
         if !matches!(exchange.ask, Ask::Reply | Ask::Batch(_)) {
             return None;
         }
-        match unwrap_reply(&exchange.body, heading.epoch()) {
+        match unwrap_reply(&exchange.body, heading.mark()) {
             ReplyFate::Unchanged => None,
             ReplyFate::Rewritten(body) => {
                 outgoing.body = body.into();
@@ -196,18 +210,17 @@ impl Relay {
             exchange.pool.failed(backend, self.clock.now(), false);
         }
         if is_stream(&answer.headers) || matches!(exchange.ask, Ask::Stream) && answer.status.is_success() {
-            return Ok(Sent { answer, rest: Some((Bytes::new(), body)), hold, epoch: heading.epoch() });
+            return Ok(Sent { answer, rest: Some((Bytes::new(), body)), hold, mark: heading.mark() });
         }
         let most = if looks_inside(exchange) { self.settings.load().inspect } else { WAITED_FOR };
         let gathered = self.first_sign(std::pin::pin!(body::gather(body, most)), &hold, limit).await;
-        let gathered = gathered.map_err(Lost::Failed)?;
-        let (start, rest) = gathered.map_err(|error| self.lost(exchange, heading, &error))?;
+        let (start, rest) = gathered?.map_err(|error| self.lost(exchange, heading, &error))?;
         if rest.is_none() {
             answer.whole = Some(start.clone());
         }
         check(exchange, &answer, &start).map_err(Lost::Failed)?;
         let rest = rest.map(|body| (start, body));
-        Ok(Sent { answer, rest, hold, epoch: heading.epoch() })
+        Ok(Sent { answer, rest, hold, mark: heading.mark() })
     }
 
     /// Waits for an answer for at most `limit`, but not on a backend that was found dead meanwhile (a frozen one would never
@@ -217,7 +230,7 @@ impl Relay {
         mut answer: Pin<&mut impl Future<Output = T>>,
         hold: &Hold,
         limit: Duration,
-    ) -> Result<T, Cause> {
+    ) -> Result<T, Lost> {
         let mut left = limit;
         loop {
             let step = left.min(LOOK);
@@ -225,11 +238,14 @@ impl Relay {
                 return Ok(answered);
             }
             left -= step;
-            if hold.has_fallen() || self.drain.phase() >= Phase::Over {
-                return Err(Cause::OutcomeUnknown);
+            if hold.has_fallen() {
+                return Err(Lost::Broken(Cause::OutcomeUnknown));
+            }
+            if self.drain.phase() >= Phase::Over {
+                return Err(Lost::Failed(Cause::OutcomeUnknown));
             }
             if left.is_zero() {
-                return Err(Cause::GatewayTimeout(limit));
+                return Err(Lost::Failed(Cause::GatewayTimeout(limit)));
             }
         }
     }
@@ -237,27 +253,34 @@ impl Relay {
     fn lost(&self, exchange: &Exchange, heading: &Heading, error: &WireError) -> Lost {
         let backend = &heading.backend;
         tracing::debug!(backend = %backend.name, %error, "no answer");
+        self.suspect(&exchange.pool, backend, error);
+        if !error.can_have_been_executed() {
+            return Lost::Unsent { refused: error.refused() };
+        }
+        match error {
+            WireError::HeadTimeout { after } => Lost::Failed(Cause::GatewayTimeout(*after)),
+            WireError::Malformed { .. } | WireError::Truncated { .. } => {
+                Lost::Failed(Cause::BadGateway(error.to_string()))
+            }
+            _ if exchange.waiting().is_empty() => Lost::Broken(Cause::BadGateway(error.to_string())),
+            _ => Lost::Broken(Cause::OutcomeUnknown),
+        }
+    }
+
+    /// Counts a failure against its backend.
+    fn suspect(&self, pool: &Pool, backend: &Backend, error: &WireError) {
         if error.refused() {
             backend.refused();
         }
         if is_suspicious(error) {
-            exchange.pool.failed(backend, self.clock.now(), error.refused());
+            pool.failed(backend, self.clock.now(), error.refused());
         }
-        if !error.can_have_been_executed() {
-            return Lost::Unsent { refused: error.refused() };
-        }
-        Lost::Failed(match error {
-            WireError::HeadTimeout { after } => Cause::GatewayTimeout(*after),
-            WireError::Malformed { .. } | WireError::Truncated { .. } => Cause::BadGateway(error.to_string()),
-            _ if exchange.waiting().is_empty() => Cause::BadGateway(error.to_string()),
-            _ => Cause::OutcomeUnknown,
-        })
     }
 
     /// Turns an answer into the response for the client.
     #[must_use]
     pub fn respond(&self, exchange: &Exchange, sent: Sent, lesson: Option<Lesson>) -> Response<RelayBody> {
-        let Sent { answer: Answer { status, mut headers, whole }, rest, hold, epoch } = sent;
+        let Sent { answer: Answer { status, mut headers, whole }, rest, hold, mark } = sent;
         let settings = self.settings.load_full();
         let whole =
             oauth::translate((exchange, &hold.backend), settings.public_url.as_ref(), status, &mut headers, whole);
@@ -269,7 +292,7 @@ impl Relay {
             (None, Some((start, body))) if is_stream(&headers) => {
                 headers.remove(CONTENT_LENGTH);
                 headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-                let events = Events::new(exchange, hold, (start, body), lesson, &settings).at_epoch(epoch);
+                let events = Events::new(exchange, (hold, mark), (start, body), lesson, &settings);
                 RelayBody::Events(Box::new(events.watched(Arc::clone(&self.sweep), self.drain.clone(), &settings)))
             }
             (None, Some((start, body))) => {
@@ -280,6 +303,15 @@ impl Relay {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
+        response
+    }
+
+    /// An answer of our own, which no backend gave.
+    #[must_use]
+    pub fn say(&self, answer: Answer) -> Response<RelayBody> {
+        let mut response = Response::new(RelayBody::whole(answer.whole.unwrap_or_default()));
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
         response
     }
 

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::{ACCEPT_ENCODING, FORWARDED, HOST, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 
-use crate::exchange::{Ask, Exchange, Heading, Hop, Moored, Origin};
+use crate::exchange::{Act, Ask, Exchange, Heading, Hop, Moored, Origin};
 use crate::mcp::crossing;
 use crate::mcp::replay::safe_by_nature;
 use crate::mcp::version::{LAST_EVENT_ID, MCP_SESSION_ID};
@@ -17,7 +17,7 @@ pub const MOORLINE_SESSION: HeaderName = HeaderName::from_static("moorline-sessi
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Takes the request out of the exchange, as far as it is the same for every backend.
@@ -32,7 +32,7 @@ pub fn prepare(exchange: &mut Exchange) -> Outgoing {
     headers.remove(MOORLINE_SESSION);
     let replayable = match &exchange.ask {
         Ask::Call(call) => exchange.repeatable || safe_by_nature(&call.method),
-        Ask::Stream | Ask::Goodbye | Ask::Plain => true,
+        Ask::Stream | Ask::Goodbye | Ask::Plain | Ask::Note(Act::Initialized) => true,
         Ask::Note(_) | Ask::Reply | Ask::Batch(_) => false,
     };
     Outgoing {
@@ -61,12 +61,12 @@ pub fn address(outgoing: &mut Outgoing, exchange: &Exchange, heading: &Heading, 
     }
 }
 
-/// `Last-Event-ID` belongs to one berth: one of an earlier epoch is dropped, and the stream starts anew.
+/// `Last-Event-ID` belongs to one berth: one of an earlier berth is dropped, and the stream starts anew.
 fn resume(headers: &mut HeaderMap, heading: &Heading) {
     let Some(seen) = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()) else { return };
-    let (epoch, native) = crossing::unwrap_event_id(seen);
-    if epoch != heading.epoch() {
-        tracing::debug!(?epoch, "a stream of an earlier epoch starts anew");
+    let (mark, native) = crossing::unwrap_event_id(seen);
+    if mark != heading.mark() {
+        tracing::debug!(?mark, "a stream of an earlier berth starts anew");
         headers.remove(LAST_EVENT_ID);
     } else if let Ok(native) = HeaderValue::from_str(&native) {
         headers.insert(LAST_EVENT_ID, native);

@@ -7,8 +7,11 @@ use std::task::Context;
 
 use futures_util::task::AtomicWaker;
 
+use super::body::Hold;
 use crate::drain::{Drain, Phase};
+use crate::exchange::Moored;
 use crate::fleet::Backend;
+use crate::names::Mark;
 use crate::sweep::Swept;
 
 /// What happened to a waiting stream.
@@ -16,8 +19,12 @@ use crate::sweep::Swept;
 pub enum Sign {
     /// It was quiet for so long that a comment is due.
     Quiet,
-    /// Its backend was found dead or has left the pool.
+    /// Its backend was found dead.
     Fallen,
+    /// Its session lies elsewhere, or shall: its backend goes on without it.
+    Adrift,
+    /// Its session has ended.
+    Ended,
     /// This instance wants it to end.
     Parting,
     /// The deadline of the drain has come.
@@ -31,15 +38,61 @@ pub struct Signal {
     quiet: AtomicBool,
     last: AtomicU32,
     heartbeat: u32,
-    source: Option<(Arc<Backend>, u32)>,
+    source: Option<Source>,
     drain: Drain,
 }
 
+/// Where a stream comes from, as it was when the stream began.
+#[derive(Debug)]
+pub struct Source {
+    backend: Arc<Backend>,
+    falls: u32,
+    session: Option<Arc<Moored>>,
+    /// A notification stream ends with its session.
+    stands: bool,
+    /// The berth's mark, of a stream that is to follow its session; none for one that stays to its end.
+    follows: Option<Mark>,
+    /// Whether it leaves a backend that takes nobody new.
+    leaves: bool,
+}
+
+impl Source {
+    /// The source of a stream that stays where it is to its end.
+    pub fn of(hold: &Hold) -> Self {
+        let session = hold.busy.as_ref().map(|busy| Arc::clone(busy.session()));
+        Self {
+            backend: Arc::clone(&hold.backend),
+            falls: hold.falls,
+            session,
+            stands: hold.stands,
+            follows: None,
+            leaves: false,
+        }
+    }
+
+    /// It follows its session away from the berth of this mark; `leaves`: also where that only may be had elsewhere.
+    pub fn following(self, mark: Mark, leaves: bool) -> Self {
+        Self { follows: Some(mark), leaves, ..self }
+    }
+
+    fn sign(&self) -> Option<Sign> {
+        if self.backend.falls() != self.falls {
+            return Some(Sign::Fallen);
+        }
+        let session = self.session.as_ref().filter(|_| self.stands)?;
+        if session.has_ended() {
+            return Some(Sign::Ended);
+        }
+        let mark = self.follows?;
+        let leaves = self.leaves && self.backend.is_parting() && session.flying() == 0;
+        (leaves || session.mark() != mark).then_some(Sign::Adrift)
+    }
+}
+
 impl Signal {
-    /// A stream that was heard from at `tick`. `heartbeat` is in ticks, 0 for none; `source` is its backend with the
-    /// number of falls that the backend had when the stream began.
+    /// A stream that was heard from at `tick`. `heartbeat` is in ticks, 0 for none.
     #[must_use]
-    pub fn new(tick: u32, heartbeat: u32, source: Option<(Arc<Backend>, u32)>, drain: Drain) -> Self {
+    pub fn new(tick: u32, heartbeat: u32, source: Option<Source>, drain: Drain) -> Self {
         Self {
             waker: AtomicWaker::new(),
             quiet: AtomicBool::new(false),
@@ -61,8 +114,8 @@ impl Signal {
         if self.drain.phase() >= Phase::Over {
             return Some(Sign::Over);
         }
-        if self.fell() {
-            return Some(Sign::Fallen);
+        if let Some(sign) = self.source.as_ref().and_then(Source::sign) {
+            return Some(sign);
         }
         // Quiet comes first: a response stream that goes on while others part still needs its comments.
         if self.quiet.swap(false, Ordering::Relaxed) {
@@ -71,8 +124,8 @@ impl Signal {
         (self.drain.phase() >= Phase::Parting).then_some(Sign::Parting)
     }
 
-    fn fell(&self) -> bool {
-        self.source.as_ref().is_some_and(|(backend, falls)| backend.falls() != *falls)
+    fn is_lost(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.sign().is_some())
     }
 }
 
@@ -83,7 +136,7 @@ impl Swept for Signal {
             self.last.store(tick, Ordering::Relaxed);
             self.quiet.store(true, Ordering::Relaxed);
         }
-        if quiet || self.fell() || self.drain.phase() >= Phase::Parting {
+        if quiet || self.is_lost() || self.drain.phase() >= Phase::Parting {
             self.waker.wake();
         }
     }

@@ -73,7 +73,7 @@ pub async fn refresh(pool: &Pool, resolver: &Resolver, clock: &Clock) -> Duratio
     let settings = Arc::clone(&pool.settings());
     let now = clock.now();
     let mut resolved = true;
-    let old: HashMap<_, _> = pool.backends().iter().map(|backend| (backend.id, Arc::clone(backend))).collect();
+    let old: HashMap<_, _> = pool.everybody().into_iter().map(|backend| (backend.id, backend)).collect();
     let mut next = settings.dns_refresh;
     let mut list: Vec<Arc<Backend>> = Vec::new();
     for backend in &settings.backends {
@@ -86,12 +86,12 @@ pub async fn refresh(pool: &Pool, resolver: &Resolver, clock: &Clock) -> Duratio
                 resolved = false;
                 tracing::warn!(host = backend.url.host(), %error, "name not resolved; its last addresses stay");
                 let origin = origin_of(backend);
-                list.extend(old.values().filter(|known| *known.origin == *origin).cloned());
+                list.extend(pool.backends().iter().filter(|known| *known.origin == *origin).cloned());
             }
         }
     }
     pool.set_resolved(resolved);
-    pool.set_backends(list);
+    pool.set_backends(list, now);
     drop(refreshing);
     next.max(SOONEST)
 }

@@ -11,10 +11,9 @@ use std::time::Instant;
 use http::StatusCode;
 
 use crate::clock::{Chance, Clock};
-use crate::exchange::{Act, Ask, Call, Exchange, Heading, Moored, Retry};
-use crate::fleet::Backend;
+use crate::exchange::{Act, Ask, Call, Exchange, Heading, Moored, Retry, Unplaced};
+use crate::fleet::{Backend, Pool};
 use crate::names::BackendId;
-use crate::reject::Cause;
 
 /// The route station.
 #[derive(Debug)]
@@ -33,18 +32,19 @@ impl Route {
     /// Names the backend for a request. `tried` are those that could not be reached for it.
     ///
     /// # Errors
-    /// [`Cause::NoBackend`] where nobody can take it now, [`Cause::SessionLost`] where its session's backend has left for good.
+    /// [`Unplaced`] says why there is none.
     pub fn choose(
         &self,
         exchange: &Exchange,
         moored: Option<&Arc<Moored>>,
         tried: &[BackendId],
-    ) -> Result<Heading, Cause> {
+    ) -> Result<Heading, Unplaced> {
         if let Some(moored) = moored {
-            return berth_of(exchange, moored);
+            return berth_of(&exchange.pool, moored);
         }
-        let backend = self.minted_by(exchange, tried).or_else(|| self.newcomer(exchange, tried));
-        backend.map(|backend| Heading { backend, berth: None }).ok_or(Cause::NoBackend)
+        let newcomer = || self.newcomer(&exchange.pool, tried, exchange.opens_session());
+        let backend = self.minted_by(exchange, tried).or_else(newcomer);
+        backend.map(|backend| Heading { backend, berth: None }).ok_or(Unplaced::Nobody)
     }
 
     /// The backend that minted the `requestState` of a retry, if it can still be asked.
@@ -56,10 +56,11 @@ impl Route {
         (backend.takes_requests() && !tried.contains(minter)).then_some(backend)
     }
 
-    fn newcomer(&self, exchange: &Exchange, tried: &[BackendId]) -> Option<Arc<Backend>> {
-        let backends = exchange.pool.backends();
+    /// The better of two random backends for something new: a session (`stays`), or a single request.
+    #[must_use]
+    pub fn newcomer(&self, pool: &Pool, tried: &[BackendId], stays: bool) -> Option<Arc<Backend>> {
+        let backends = pool.backends();
         let fit = |backend: &&Arc<Backend>| backend.takes_newcomers() && !tried.contains(&backend.id);
-        let stays = exchange.opens_session();
         let load = |backend: &Arc<Backend>| backend.load(self.clock.now());
         choose::best_of_two(backends.iter().filter(fit), &self.chance, |a, b| {
             choose::is_better(load(a), load(b), stays)
@@ -78,14 +79,14 @@ impl Route {
     }
 }
 
-fn berth_of(exchange: &Exchange, moored: &Moored) -> Result<Heading, Cause> {
+fn berth_of(pool: &Pool, moored: &Moored) -> Result<Heading, Unplaced> {
     let berth = moored.berth();
-    match exchange.pool.backend(berth.backend) {
+    match pool.backend(berth.backend) {
+        // One that refuses is asked all the same: it costs little, and it may be back.
         Some(backend) if backend.takes_requests() || backend.is_refusing() => {
             Ok(Heading { backend, berth: Some(berth) })
         }
-        // It may come back: the session is not lost, there is only nobody to ask now.
-        None if exchange.pool.is_up() && exchange.pool.is_resolved() => Err(Cause::SessionLost),
-        Some(_) | None => Err(Cause::NoBackend),
+        None if pool.is_resolved() => Err(Unplaced::Left),
+        Some(_) | None => Err(Unplaced::Down),
     }
 }

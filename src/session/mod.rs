@@ -2,31 +2,33 @@
 //! sealed ids, the sessions that this instance knows, and the catalogue. It never talks to a backend and never chooses one.
 
 mod catalogue;
+mod moving;
 mod rounds;
 mod settle;
 mod token;
+mod upkeep;
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
+use http::{HeaderMap, HeaderValue};
 
 pub use catalogue::{Catalogue, ToolFacts};
+pub use moving::Turn;
 pub use token::Claim;
+pub use upkeep::Abandoned;
 
 use crate::clock::Clock;
 use crate::config::{SealingKey as ConfiguredKey, SessionSettings};
 use crate::exchange::{Exchange, Moored};
 use crate::fleet::Fleet;
-use crate::names::{BackendId, PoolId, SessionId};
+use crate::names::SessionId;
 use crate::reject::Cause;
-use crate::seal::{NoRandomness, Ring, digest, random};
-use crate::store::{Berth, KeyRing, Lookup, Record, SealingKey, Seen, Sessions as Store, StoreError, Sweep};
-
-/// How many sessions one round of expiry ends at most; the next round takes the rest.
-const EXPIRE_AT_ONCE: usize = 1000;
+use crate::seal::{NoRandomness, OpenError, Ring, digest, random};
+use crate::store::{Berth, KeyRing, Lookup, Record, SealingKey, Sessions as Store, StoreError};
 
 /// The session station.
 pub struct Sessions {
@@ -39,6 +41,10 @@ pub struct Sessions {
     /// Sharded; a shard is locked for one lookup. Bounded by `session.max`.
     known: DashMap<SessionId, Arc<Moored>>,
     catalogue: Catalogue,
+    /// Rounds of upkeep so far.
+    rounds: AtomicU64,
+    /// When the ring was last asked for, in unix seconds.
+    ring_asked: AtomicU64,
     watcher: Box<dyn Fn(&Event) + Send + Sync>,
 }
 
@@ -53,6 +59,15 @@ pub enum Event {
         backend: Box<str>,
         /// What its client calls itself.
         client: Box<str>,
+    },
+    /// A session moved.
+    Moved {
+        /// Its name.
+        session: SessionId,
+        /// The backend that it lay at.
+        from: Box<str>,
+        /// The backend where it lies now.
+        to: Box<str>,
     },
     /// A session ended.
     Ended {
@@ -98,7 +113,7 @@ impl Sessions {
     /// # Errors
     /// See [`SetupError`].
     pub async fn new(parts: Parts) -> Result<Self, SetupError> {
-        let offer = SealingKey { id: u32::from_be_bytes(random()?), secret: random()?, made: parts.clock.unix() };
+        let offer = new_key(&parts.clock)?;
         let ring = match &parts.key {
             Some(key) => {
                 let secret = *key.bytes();
@@ -116,6 +131,8 @@ impl Sessions {
             ring: ArcSwap::from_pointee(unlock(&ring)),
             known: DashMap::new(),
             catalogue: Catalogue::default(),
+            rounds: AtomicU64::new(0),
+            ring_asked: AtomicU64::new(0),
             watcher: parts.watcher,
         };
         sessions.take_stock().await?;
@@ -150,12 +167,16 @@ impl Sessions {
     /// Finds the session that a request belongs to, or none where it needs none; opens the retry of an `input_required` result.
     ///
     /// # Errors
-    /// [`Cause::SessionRequired`] and [`Cause::SessionUnknown`], as the names say.
+    /// [`Cause::SessionRequired`] and [`Cause::SessionUnknown`], as the names say; [`Cause::StoreAway`] where only the store
+    /// could tell.
     pub async fn find(&self, exchange: &mut Exchange) -> Result<Option<Arc<Moored>>, Cause> {
         let facts = exchange.tool().and_then(|name| self.catalogue.tool(exchange.pool.id, name));
         exchange.repeatable = facts.is_some_and(|facts| facts.is_repeatable());
-        if exchange.opens_session() && exchange.pool.keeps_sessions() && self.is_full() {
-            return Err(Cause::Full("sessions"));
+        if exchange.opens_session() {
+            exchange.openly = !carries_credentials(&exchange.headers);
+            if exchange.pool.keeps_sessions() && self.is_full() {
+                return Err(Cause::Full("sessions"));
+            }
         }
         if !exchange.wants_session() {
             rounds::open(exchange, &self.ring.load());
@@ -164,8 +185,7 @@ impl Sessions {
         let Some(id) = &exchange.claim else {
             return if exchange.pool.keeps_sessions() { Err(Cause::SessionRequired) } else { Ok(None) };
         };
-        let claim = id.to_str().ok().and_then(|id| Claim::open(id, &self.ring.load()).ok());
-        let claim = claim.ok_or(Cause::SessionUnknown)?;
+        let claim = self.open(id).await?;
         let now = self.clock.unix();
         if !self.holds(&claim, exchange, now) {
             return Err(Cause::SessionUnknown);
@@ -174,12 +194,47 @@ impl Sessions {
             Some(known) => Arc::clone(&known),
             None => Box::pin(self.look_up(&claim)).await?,
         };
-        if now.saturating_sub(session.last_used(now)) > self.settings.load().idle.as_secs() {
-            Box::pin(self.end(&session)).await;
-            return Err(Cause::SessionUnknown);
+        if self.has_rested(session.last_used(now), now) {
+            Box::pin(self.wake(&session, now)).await?;
         }
         session.touch(now);
         Ok(Some(session))
+    }
+
+    /// Opens a session id.
+    async fn open(&self, id: &HeaderValue) -> Result<Claim, Cause> {
+        let text = id.to_str().map_err(|_| Cause::SessionUnknown)?;
+        match Claim::open(text, &self.ring.load()) {
+            Ok(claim) => Ok(claim),
+            Err(OpenError::UnknownKey) => Box::pin(self.open_anew(text)).await,
+            Err(_) => Err(Cause::SessionUnknown),
+        }
+    }
+
+    fn has_rested(&self, last_used: u64, now: u64) -> bool {
+        now.saturating_sub(last_used) > self.settings.load().idle.as_secs()
+    }
+
+    /// A session that was not used here for long: it may have been used through another instance.
+    async fn wake(&self, session: &Arc<Moored>, now: u64) -> Result<(), Cause> {
+        if self.store.is_shared() {
+            match self.ask_store(session.id).await {
+                // Whoever cannot see what others did ends nothing.
+                Err(_) => return Ok(()),
+                Ok(Lookup::Live(record)) if !self.has_rested(record.last_seen, now) => {
+                    self.learn(session, &record.berth);
+                    return Ok(());
+                }
+                Ok(_) => {}
+            }
+        }
+        self.end(session).await;
+        Err(Cause::SessionUnknown)
+    }
+
+    async fn ask_store(&self, id: SessionId) -> Result<Lookup, StoreError> {
+        let away = |_| StoreError::Unavailable { source: Arc::new(Overdue) };
+        tokio::time::timeout(self.timeout, self.store.load(id)).await.map_err(away)?
     }
 
     fn holds(&self, claim: &Claim, exchange: &Exchange, now: u64) -> bool {
@@ -190,12 +245,13 @@ impl Sessions {
 
     /// A session that this instance has not seen yet: the store knows, or the id itself tells.
     async fn look_up(&self, claim: &Claim) -> Result<Arc<Moored>, Cause> {
-        match tokio::time::timeout(self.timeout, self.store.load(claim.session)).await {
-            Ok(Ok(Lookup::Live(record))) => Ok(self.know(claim.session, &record)),
-            Ok(Ok(Lookup::Ended)) => Err(Cause::SessionUnknown),
-            Ok(Ok(Lookup::Unknown) | Err(_)) | Err(_) => {
+        match self.ask_store(claim.session).await {
+            Ok(Lookup::Live(record)) => Ok(self.know(claim.session, &record)),
+            Ok(Lookup::Ended) => Err(Cause::SessionUnknown),
+            Ok(Lookup::Unknown) | Err(_) => {
                 // The store has lost it, or is away: what the id says is enough to go on.
-                let berth = claim.berth().ok_or(Cause::SessionUnknown)?;
+                let gone = if self.store.is_away() { Cause::StoreAway } else { Cause::SessionUnknown };
+                let berth = claim.berth().ok_or(gone)?;
                 let times = (claim.issued, self.clock.unix());
                 let moored = Moored::new(claim.session, claim.pool, claim.caller, times, Arc::new(berth));
                 Ok(self.remember(Arc::new(moored)))
@@ -206,7 +262,9 @@ impl Sessions {
     fn know(&self, id: SessionId, record: &Record) -> Arc<Moored> {
         let times = (record.created, record.last_seen);
         let berth = Arc::new(record.berth.clone());
-        self.remember(Arc::new(Moored::new(id, record.pool, record.journal.caller, times, berth)))
+        let moored = Moored::new(id, record.pool, record.journal.caller, times, berth);
+        moored.was_opened(record.journal.open);
+        self.remember(Arc::new(moored))
     }
 
     fn remember(&self, moored: Arc<Moored>) -> Arc<Moored> {
@@ -226,6 +284,10 @@ impl Sessions {
         self.fleet.pool(moored.pool)?.backend(berth.backend)
     }
 
+    fn name_of(&self, moored: &Moored, berth: &Berth) -> Box<str> {
+        self.backend_of(moored, berth).map_or_else(|| berth.backend.to_string().into(), |backend| backend.name.clone())
+    }
+
     /// Whether this instance holds as many sessions as it may.
     fn is_full(&self) -> bool {
         self.count() >= self.settings.load().max
@@ -240,91 +302,33 @@ impl Sessions {
         self.forget(moored);
     }
 
-    /// No backend could be named. A session whose backend has left for good ends with it.
-    pub async fn unplaced(&self, moored: Option<&Arc<Moored>>, cause: Cause) -> Cause {
-        if let (Some(moored), Cause::SessionLost) = (moored, &cause) {
-            self.end(moored).await;
-        }
-        cause
-    }
-
-    /// The session's backend could not be reached. A process that refuses connections is gone, and its sessions with it: the
-    /// client starts over, if there is anybody to start over with.
-    pub async fn stranded(&self, exchange: &Exchange, moored: &Moored, refused: bool) -> Cause {
-        let own = moored.berth().backend;
-        let backends = exchange.pool.backends();
-        // One that refuses too is nobody to start over with, though its probes may not have found out yet.
-        let mut others = backends.iter().filter(|backend| backend.id != own && !backend.is_refusing());
-        if !refused || !others.any(|backend| backend.takes_newcomers()) {
-            return Cause::NoBackend;
-        }
-        self.end(moored).await;
-        Cause::SessionLost
-    }
-
     fn forget(&self, moored: &Moored) {
+        moored.end();
         if self.known.remove(&moored.id).is_none() {
             return;
         }
         let berth = moored.berth();
-        let backend = self.backend_of(moored, &berth);
-        if let Some(backend) = &backend {
+        if let Some(backend) = self.backend_of(moored, &berth) {
             backend.cast_off();
         }
-        let name = backend.map_or_else(|| berth.backend.to_string().into(), |backend| backend.name.clone());
-        (self.watcher)(&Event::Ended { session: moored.id, backend: name });
+        (self.watcher)(&Event::Ended { session: moored.id, backend: self.name_of(moored, &berth) });
     }
+}
 
-    /// Upkeep, to be called every few seconds: tells the store which sessions were used, and ends those that were not.
-    pub async fn upkeep(&self) {
-        let now = self.clock.unix();
-        let settings = **self.settings.load();
-        let seen = |moored: &Moored| Seen { id: moored.id, at: moored.keep_up(now), epoch: moored.berth().epoch };
-        let used: Vec<_> = self.known.iter().map(|moored| seen(&moored)).collect();
-        if let Err(error) = self.store.touch(&used).await {
-            tracing::debug!(%error, "the store did not take which sessions were used");
-        }
-        let sweep = Sweep { now, idle: settings.idle, lifetime: settings.lifetime, limit: EXPIRE_AT_ONCE };
-        match self.store.expire(sweep).await {
-            Ok(expired) => self.let_go(expired),
-            Err(error) => tracing::debug!(%error, "the store did not say which sessions have expired"),
-        }
-        self.forget_expired(now, &settings);
-        self.recount();
-    }
+/// Whether a request carries something that its sender alone may know. A header field whose name says so counts too, for
+/// many servers have one of their own.
+fn carries_credentials(headers: &HeaderMap) -> bool {
+    let secret = |name: &str| ["auth", "cookie", "token", "key", "secret"].iter().any(|part| name.contains(part));
+    headers.keys().any(|name| secret(name.as_str()))
+}
 
-    /// The store may not hold all that this instance knows: what it was told by an id alone ends here.
-    fn forget_expired(&self, now: u64, settings: &SessionSettings) {
-        let expired = |moored: &Moored| {
-            now.saturating_sub(moored.last_used(now)) > settings.idle.as_secs()
-                || now.saturating_sub(moored.issued) > settings.lifetime.as_secs()
-        };
-        let gone: Vec<_> =
-            self.known.iter().filter(|moored| expired(moored)).map(|moored| Arc::clone(&moored)).collect();
-        gone.iter().for_each(|moored| self.forget(moored));
-    }
+/// The store took longer than it may.
+#[derive(Debug, thiserror::Error)]
+#[error("the store did not answer in time")]
+struct Overdue;
 
-    /// Counts anew how many sessions lie at each backend: backends come and go while their sessions stay.
-    fn recount(&self) {
-        let mut counts: HashMap<(PoolId, BackendId), u32> = HashMap::new();
-        for moored in &self.known {
-            *counts.entry((moored.pool, moored.berth().backend)).or_default() += 1;
-        }
-        for pool in self.fleet.pools().iter() {
-            for backend in pool.backends().iter() {
-                backend.holds(counts.get(&(pool.id, backend.id)).copied().unwrap_or(0));
-            }
-        }
-    }
-
-    fn let_go(&self, expired: Vec<(SessionId, Arc<Record>)>) {
-        for (id, _) in expired {
-            let moored = self.known.get(&id).map(|moored| Arc::clone(&moored));
-            if let Some(moored) = moored {
-                self.forget(&moored);
-            }
-        }
-    }
+fn new_key(clock: &Clock) -> Result<SealingKey, NoRandomness> {
+    Ok(SealingKey { id: u32::from_be_bytes(random()?), secret: random()?, made: clock.unix() })
 }
 
 fn unlock(ring: &KeyRing) -> Ring {

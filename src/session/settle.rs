@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
+use memchr::memmem;
 
 use super::token::Packed;
 use super::{Claim, Event, Sessions, rounds};
@@ -20,6 +21,9 @@ use crate::tasks;
 /// How long a note to the journal may take that nobody waits for.
 const NOTE_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// A body beyond this many bytes is no refusal by a transport.
+const LONGEST_REFUSAL: usize = 4096;
+
 /// A longer id from a backend is refused: it could not be sent back in a header by every client.
 const LONGEST_BACKEND_ID: usize = 256;
 
@@ -28,7 +32,7 @@ impl Sessions {
     /// learnt from an answer that is streamed.
     ///
     /// # Errors
-    /// [`Cause::SessionLost`] where the backend has forgotten the session, [`Cause::StoreAway`] and [`Cause::Full`] where a
+    /// [`Cause::SessionLost`] where the backend has forgotten the session (which goes on, if it is rebuilt), [`Cause::StoreAway`] and [`Cause::Full`] where a
     /// new one cannot be kept.
     pub async fn settle(
         self: &Arc<Self>,
@@ -57,13 +61,14 @@ impl Sessions {
         answer: &mut Answer,
     ) -> Result<Option<Lesson>, Cause> {
         let body = answer.whole.as_deref().unwrap_or_default();
-        let gone = !answer.status.is_success() && is_unknown_session(answer.status.as_u16(), body);
+        let gone = (!answer.status.is_success() || may_speak_of_sessions(body))
+            && is_unknown_session(answer.status.as_u16(), body);
         if matches!(exchange.ask, Ask::Goodbye) && (gone || answer.status.is_success()) {
             Box::pin(self.end(moored)).await;
             return Ok(None);
         }
         if gone {
-            Box::pin(self.end(moored)).await;
+            // Whether the session ends with it, or is rebuilt, is not decided here.
             return Err(Cause::SessionLost);
         }
         if let Some(ours) = &exchange.claim {
@@ -72,6 +77,13 @@ impl Sessions {
         if answer.status == StatusCode::ACCEPTED {
             Box::pin(self.note_all(moored, exchange)).await;
             return Ok(None);
+        }
+        if let (Ask::Call(call), Some(whole)) = (&exchange.ask, &answer.whole) {
+            // What the client is told has happened is in the journal: whoever rebuilds the session does it too.
+            if let Some(edit) = edit_of(&call.act).filter(|_| answer.status.is_success() && succeeded(whole)) {
+                Box::pin(self.note(moored, edit)).await;
+                return Ok(None);
+            }
         }
         Ok(self.teach(exchange, Some(moored), answer))
     }
@@ -133,6 +145,8 @@ impl Sessions {
             _ => "{}".into(),
         };
         let mut journal = Journal::new(params, moored.caller);
+        journal.open = exchange.openly;
+        moored.was_opened(exchange.openly);
         if let Some(JournalEdit::Result { result, protocol_version }) = answer.whole.as_deref().and_then(read_result) {
             journal.result = Some(result);
             journal.protocol_version = protocol_version;
@@ -200,9 +214,13 @@ impl Sessions {
             _ => &[],
         };
         for edit in acts.iter().filter_map(edit_of) {
-            if let Err(error) = self.store.note(moored.id, edit).await {
-                tracing::warn!(session = %moored.id, %error, "the journal did not take a note");
-            }
+            self.note(moored, edit).await;
+        }
+    }
+
+    async fn note(&self, moored: &Moored, edit: JournalEdit) {
+        if let Err(error) = self.store.note(moored.id, edit).await {
+            tracing::warn!(session = %moored.id, %error, "the journal did not take a note");
         }
     }
 
@@ -232,6 +250,13 @@ fn refuse(error: &StoreError) -> Cause {
         StoreError::Full { .. } => Cause::Full("sessions"),
         _ => Cause::StoreAway,
     }
+}
+
+/// Whether a short answer to a request might be a refusal by the transport in a 200.
+fn may_speak_of_sessions(body: &[u8]) -> bool {
+    body.len() <= LONGEST_REFUSAL
+        && memmem::find(body, b"ession").is_some()
+        && memmem::find(body, b"\"error\"").is_some()
 }
 
 fn succeeded(message: &[u8]) -> bool {

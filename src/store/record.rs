@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::StoreError;
-use crate::names::{BackendId, CallerDigest, Epoch, PoolId};
+use crate::names::{BackendId, CallerDigest, Epoch, Mark, PoolId};
 
 /// The most resources that one session may subscribe to.
 pub const MAX_SUBSCRIPTIONS: usize = 1024;
@@ -172,6 +172,19 @@ impl Journal {
 }
 
 impl Berth {
+    /// What tells this berth from every other of its session, in ids that clients see.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        if self.epoch.0 == 0 {
+            return Mark(0);
+        }
+        // FNV-1a: it need not be secret, only the same everywhere.
+        let bytes = self.backend.0.to_be_bytes().into_iter().chain(self.backend_session.bytes());
+        let hash =
+            bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        Mark(u64::from(self.epoch.0) << 16 | (hash ^ hash >> 32) & 0xffff)
+    }
+
     /// Whether a store may take this berth.
     ///
     /// # Errors

@@ -71,7 +71,7 @@ impl Listener {
         match self.signal.as_ref().and_then(|(signal, _)| signal.listen(context)) {
             None => return false,
             Some(Sign::Quiet) => self.out.push_back(Bytes::from_static(HEARTBEAT)),
-            Some(Sign::Fallen | Sign::Parting | Sign::Over) => self.end(),
+            Some(Sign::Fallen | Sign::Adrift | Sign::Ended | Sign::Parting | Sign::Over) => self.end(),
         }
         true
     }

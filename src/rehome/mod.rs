@@ -1,0 +1,305 @@
+//! Rehoming: a session whose backend is lost is rebuilt on another one by replaying its journal, and its berth swapped under
+//! its epoch, so that of all requests and all instances one does the work. It stands between the stations and the walk, for it
+//! asks all of them; it relays nothing to clients.
+
+mod replay;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::clock::{Chance, Clock};
+use crate::config::Rehome as Policy;
+use crate::exchange::{Answer, Ask, Exchange, Moored, Unplaced};
+use crate::fleet::{Backend, Fleet, Pool};
+use crate::names::BackendId;
+use crate::reject::Cause;
+use crate::relay::{Relay, message};
+use crate::route::Route;
+use crate::session::{Abandoned, Sessions, Turn};
+use crate::store::{Berth, MoverId, Record};
+use crate::tasks;
+use replay::Replayed;
+
+/// How often whoever waits for somebody else's move looks whether it is done.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Backends that a session is offered to in one move.
+const MOST_OFFERS: usize = 3;
+
+/// How long saying goodbye to a backend may take.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Moves sessions. One for each worker thread, as the relay is.
+pub struct Rehome {
+    /// Whose turn it is, what there is to replay, and where the session lies afterwards.
+    pub sessions: Arc<Sessions>,
+    /// Who takes newcomers.
+    pub route: Arc<Route>,
+    /// Speaks to backends.
+    pub relay: Arc<Relay>,
+    /// The pools.
+    pub fleet: Arc<Fleet>,
+    /// The time.
+    pub clock: Clock,
+    /// Names moves.
+    pub chance: Chance,
+}
+
+/// What happened to a session's request at its berth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The berth's backend cannot be named.
+    Unplaced(Unplaced),
+    /// The backend could not be reached; whether it refused the connection.
+    Unsent {
+        /// A process that refuses is gone.
+        refused: bool,
+    },
+    /// The backend says that there is no such session.
+    Forgotten,
+    /// The connection broke after the request was sent.
+    Broken(Cause),
+    /// Nothing: the backend shall be left because it takes nobody new.
+    Parting,
+}
+
+/// Why a request ends without a backend's answer to it.
+#[derive(Debug)]
+pub enum Stop {
+    /// It is refused.
+    Refused(Cause),
+    /// It is answered otherwise: with a backend's own word on the caller's credentials, or because it has become needless.
+    Answered(Answer),
+}
+
+impl From<Cause> for Stop {
+    fn from(cause: Cause) -> Self {
+        Self::Refused(cause)
+    }
+}
+
+/// One move.
+struct Move<'a> {
+    pool: &'a Arc<Pool>,
+    moored: &'a Arc<Moored>,
+    from: Arc<Berth>,
+    /// Whose behalf it is on: header fields of the request that set it off.
+    credentials: &'a HeaderMap,
+    /// Whether the old backend may be the new one: it is well, and has forgotten the session.
+    may_stay: bool,
+    until: Instant,
+}
+
+impl Rehome {
+    /// What is to be done about trouble with a session's request: when this returns, the request may be sent again.
+    /// `headers` are those of the request, as it would be sent.
+    ///
+    /// # Errors
+    /// [`Stop`] where it may not.
+    pub async fn after(
+        &self,
+        trouble: Trouble,
+        exchange: &Exchange,
+        (moored, from): (&Arc<Moored>, Arc<Berth>),
+        headers: &HeaderMap,
+    ) -> Result<(), Stop> {
+        let pool = &exchange.pool;
+        if trouble == Trouble::Parting && pool.settings().rehome == Policy::Never {
+            return Err(Cause::NoBackend.into());
+        }
+        if matches!(exchange.ask, Ask::Goodbye) {
+            return Err(self.goodbye(moored).await);
+        }
+        if moored.mark() != from.mark() {
+            // Somebody has moved it meanwhile.
+            return Ok(());
+        }
+        if pool.settings().rehome == Policy::Never {
+            return Err(self.bear(trouble, pool, moored).await.into());
+        }
+        if matches!(exchange.ask, Ask::Reply) && trouble != (Trouble::Unsent { refused: false }) {
+            tracing::info!(session = %moored.id, "a reply to a call that died with its server was dropped");
+            return Err(Stop::Answered(empty(StatusCode::ACCEPTED)));
+        }
+        let own = pool.backend(from.backend);
+        let is_out = || own.as_ref().is_none_or(|own| !own.takes_requests());
+        match trouble {
+            Trouble::Unsent { refused: false } if !is_out() => return Err(Cause::NoBackend.into()),
+            // It goes to the same berth once more; if that is dead, the next attempt finds out.
+            Trouble::Broken(_) if !is_out() => return Ok(()),
+            Trouble::Unplaced(Unplaced::Nobody) => return Err(Cause::NoBackend.into()),
+            _ => {}
+        }
+        let may_stay = trouble == Trouble::Forgotten;
+        self.bring(pool, (moored, from), headers, may_stay).await
+    }
+
+    /// Brings a session to another backend, or waits until somebody else has, for at most `rehome_timeout`.
+    ///
+    /// # Errors
+    /// [`Stop`] says why it lies where it lay.
+    pub async fn bring(
+        &self,
+        pool: &Arc<Pool>,
+        (moored, from): (&Arc<Moored>, Arc<Berth>),
+        headers: &HeaderMap,
+        may_stay: bool,
+    ) -> Result<(), Stop> {
+        let limit = pool.settings().rehome_timeout;
+        let credentials = crate::relay::credentials_of(headers);
+        let until = self.clock.now() + limit;
+        let task = Move { pool, moored, from, credentials: &credentials, may_stay, until };
+        let waited = tokio::time::timeout(limit, moored.moving.lock()).await;
+        let Ok(_turn) = waited else { return Err(Cause::NoBackend.into()) };
+        self.take_turn(&task, limit).await
+    }
+
+    async fn take_turn(&self, task: &Move<'_>, limit: Duration) -> Result<(), Stop> {
+        let mover = MoverId(self.chance.next());
+        loop {
+            // The lease outlives the work, which ends at `until`.
+            let turn = self.sessions.ask_to_move(task.moored, (task.from.mark(), mover), limit * 2).await;
+            match turn {
+                Turn::Moved => return Ok(()),
+                Turn::Never(Cause::SessionLost) => {
+                    self.sessions.give_up(task.moored).await;
+                    return Err(Cause::SessionLost.into());
+                }
+                Turn::Never(cause) => return Err(cause.into()),
+                Turn::Yours(record) => {
+                    let moved = self.offer(task, &record).await;
+                    if moved.is_err() {
+                        self.sessions.stay(task.moored, mover).await;
+                    }
+                    return moved;
+                }
+                Turn::Theirs if self.clock.now() >= task.until => return Err(Cause::NoBackend.into()),
+                Turn::Theirs => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
+    /// Offers the session to one backend after the other.
+    async fn offer(&self, task: &Move<'_>, record: &Arc<Record>) -> Result<(), Stop> {
+        let mut tried: Vec<BackendId> = Vec::new();
+        if !task.may_stay {
+            tried.push(task.from.backend);
+        }
+        let mut worse = false;
+        let began = self.clock.now();
+        while tried.len() < MOST_OFFERS + usize::from(!task.may_stay) {
+            let Some(backend) = self.route.newcomer(task.pool, &tried, true) else { break };
+            tried.push(backend.id);
+            match self.rebuild(task, &backend, record).await {
+                Replayed::Here(backend_session) => {
+                    let took_ms = self.clock.now().saturating_duration_since(began).as_millis();
+                    return self.swap(task, &backend, backend_session, took_ms).await;
+                }
+                Replayed::Word(answer) => return Err(Stop::Answered(answer)),
+                Replayed::Worse => worse = true,
+                Replayed::Failed => {}
+            }
+            if self.clock.now() >= task.until {
+                break;
+            }
+        }
+        if worse {
+            // Whoever is there cannot be what the client was promised.
+            self.sessions.give_up(task.moored).await;
+            return Err(Cause::SessionLost.into());
+        }
+        Err(Cause::NoBackend.into())
+    }
+
+    async fn swap(
+        &self,
+        task: &Move<'_>,
+        backend: &Arc<Backend>,
+        backend_session: Box<str>,
+        took_ms: u128,
+    ) -> Result<(), Stop> {
+        let epoch = crate::names::Epoch(task.from.epoch.0.saturating_add(1));
+        let berth = Berth { backend: backend.id, backend_session, epoch };
+        let stands = self.sessions.moved(task.moored, &task.from, berth.clone()).await;
+        let old = (task.from.backend != backend.id).then(|| (*task.from).clone());
+        let abandoned = if matches!(stands, Ok(true)) { old } else { Some(berth) };
+        if let Some(abandoned) = abandoned {
+            self.cast_off(task.pool, &abandoned, &task.moored.stable_id, task.credentials);
+        }
+        stands?;
+        tracing::info!(session = %task.moored.id, to = %backend.name, epoch = epoch.0, took_ms, "session rehomed");
+        Ok(())
+    }
+
+    /// Without rehoming, a session ends with its backend; but not before it is clear that it is gone.
+    async fn bear(&self, trouble: Trouble, pool: &Pool, moored: &Arc<Moored>) -> Cause {
+        let own = moored.berth().backend;
+        let backends = pool.backends();
+        // One that refuses too is nobody to start over with, though its probes may not have found out yet.
+        let mut others = backends.iter().filter(|backend| backend.id != own && !backend.is_refusing());
+        let is_gone = match trouble {
+            Trouble::Forgotten => true,
+            Trouble::Unsent { refused: true } => others.any(|backend| backend.takes_newcomers()),
+            Trouble::Unplaced(Unplaced::Left) => pool.is_up(),
+            Trouble::Broken(cause) => return cause,
+            Trouble::Unsent { refused: false } | Trouble::Unplaced(_) | Trouble::Parting => false,
+        };
+        if !is_gone {
+            return Cause::NoBackend;
+        }
+        self.sessions.give_up(moored).await;
+        Cause::SessionLost
+    }
+
+    /// The client ends a session whose backend is not there: it ends all the same.
+    async fn goodbye(&self, moored: &Arc<Moored>) -> Stop {
+        self.sessions.give_up(moored).await;
+        Stop::Answered(empty(StatusCode::OK))
+    }
+
+    /// Tells backends of sessions that nobody will use there any more, if it can be done without a client's credentials.
+    pub fn tell_abandoned(&self, abandoned: Vec<Abandoned>) {
+        for Abandoned { id, pool, berth, openly } in abandoned {
+            let Some(pool) = self.fleet.pool(pool) else { continue };
+            let Some(credentials) = own_credentials(&pool, openly) else { continue };
+            let Ok(stable_id) = HeaderValue::try_from(id.to_string()) else { continue };
+            self.cast_off(&pool, &berth, &stable_id, &credentials);
+        }
+    }
+
+    /// Deletes a session that was left behind, if its backend is there to hear it. Nobody waits for it.
+    fn cast_off(&self, pool: &Arc<Pool>, berth: &Berth, stable_id: &HeaderValue, credentials: &HeaderMap) {
+        let known = pool.everybody().into_iter().find(|backend| backend.id == berth.backend);
+        let Some(backend) = known.filter(|backend| !backend.is_refusing()) else { return };
+        let Ok(theirs) = HeaderValue::from_str(&berth.backend_session) else { return };
+        let mut goodbye = message(Bytes::new(), credentials, Some(&theirs), stable_id);
+        goodbye.method = Method::DELETE;
+        let (relay, pool) = (Arc::clone(&self.relay), Arc::clone(pool));
+        tasks::detach("goodbye to a backend", GOODBYE * 2, async move {
+            if let Err(error) = relay.ask(&pool, &backend, &goodbye, GOODBYE).await {
+                tracing::debug!(backend = %backend.name, %error, "a session that was left behind could not be deleted");
+            }
+        });
+    }
+}
+
+/// What Moorline may say on its own behalf: the pool's service credential, or nothing, where that is how the session was opened.
+#[must_use]
+pub fn own_credentials(pool: &Pool, openly: bool) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    match &pool.settings().service_credential {
+        Some(credential) => {
+            headers.insert(AUTHORIZATION, credential.value().clone());
+            Some(headers)
+        }
+        None => openly.then_some(headers),
+    }
+}
+
+fn empty(status: StatusCode) -> Answer {
+    Answer { status, headers: HeaderMap::new(), whole: None }
+}
