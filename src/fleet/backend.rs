@@ -38,6 +38,8 @@ pub struct Backend {
     left: AtomicBool,
     down: AtomicBool,
     refusing: AtomicBool,
+    /// Its last probe passed.
+    heard: AtomicBool,
     falls: AtomicU32,
     failures: AtomicU32,
     in_flight: AtomicU32,
@@ -92,6 +94,7 @@ impl Backend {
             left: AtomicBool::new(false),
             down: AtomicBool::new(false),
             refusing: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
             falls: AtomicU32::new(0),
             failures: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
@@ -140,6 +143,12 @@ impl Backend {
     #[must_use]
     pub fn takes_requests(&self) -> bool {
         !self.down.load(Ordering::Relaxed) && !self.left.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is out of use, but its last probe passed: good enough where there is nobody else.
+    #[must_use]
+    pub fn is_recovering(&self) -> bool {
+        self.down.load(Ordering::Relaxed) && self.heard.load(Ordering::Relaxed) && !self.left.load(Ordering::Relaxed)
     }
 
     /// Whether new sessions and requests without a session may go here.
@@ -268,6 +277,7 @@ impl Backend {
     /// A probe passed. Returns whether this brings it back into use.
     pub fn passed(&self, now: Instant, settings: &HealthSettings) -> bool {
         self.failures.store(0, Ordering::Relaxed);
+        self.heard.store(true, Ordering::Relaxed);
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         health.passed = health.passed.saturating_add(1);
         if !self.down.load(Ordering::Relaxed) {
@@ -289,6 +299,7 @@ impl Backend {
 
     /// A probe failed: probes that passed before it count no longer.
     pub fn stumbled(&self) {
+        self.heard.store(false, Ordering::Relaxed);
         self.health.lock().unwrap_or_else(PoisonError::into_inner).passed = 0;
     }
 }

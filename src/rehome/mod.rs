@@ -192,7 +192,10 @@ impl Rehome {
         let mut worse = false;
         let began = self.clock.now();
         while tried.len() < MOST_OFFERS + usize::from(!task.may_stay) {
-            let Some(backend) = self.route.newcomer(task.pool, &tried, true) else { break };
+            // One that has just said that it forgot the session is there, whatever its probes have found out so far.
+            let own = || task.pool.backend(task.from.backend).filter(|own| !tried.contains(&own.id));
+            let newcomer = self.route.newcomer(task.pool, &tried, true);
+            let Some(backend) = newcomer.or_else(own) else { break };
             tried.push(backend.id);
             match self.rebuild(task, &backend, record).await {
                 Replayed::Here(backend_session) => {

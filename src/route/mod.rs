@@ -65,6 +65,7 @@ impl Route {
         choose::best_of_two(backends.iter().filter(fit), &self.chance, |a, b| {
             choose::is_better(load(a), load(b), stays)
         })
+        .or_else(|| backends.iter().find(|backend| backend.is_recovering() && !tried.contains(&backend.id)))
         .cloned()
     }
 
@@ -79,11 +80,16 @@ impl Route {
     }
 }
 
+/// Whether there is nobody better than one that is just coming back.
+fn is_best(pool: &Pool, backend: &Backend) -> bool {
+    backend.is_recovering() && !pool.is_up()
+}
+
 fn berth_of(pool: &Pool, moored: &Moored) -> Result<Heading, Unplaced> {
     let berth = moored.berth();
     match pool.backend(berth.backend) {
         // One that refuses is asked all the same: it costs little, and it may be back.
-        Some(backend) if backend.takes_requests() || backend.is_refusing() => {
+        Some(backend) if backend.takes_requests() || backend.is_refusing() || is_best(pool, &backend) => {
             Ok(Heading { backend, berth: Some(berth) })
         }
         None if pool.is_resolved() => Err(Unplaced::Left),
