@@ -29,6 +29,10 @@ const MOST_TRIES: usize = 3;
 const SHORTEST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
+/// How long a request lets its session's notification stream go first after a move, and how often it looks.
+const STREAM_FIRST: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(5);
+
 /// The stations, in the order of the walk. Each worker thread has its own walk; all but the relay are shared.
 pub struct Walk {
     /// Turns bytes into facts.
@@ -115,7 +119,7 @@ impl Walk {
     /// From the choice of a backend to the head of its answer, and once more where that may be.
     async fn deliver(&self, errand: &mut Errand, trail: &mut Trail) -> Result<Settled, Stop> {
         let mut tried = Vec::new();
-        let mut last = Cause::BackendLost;
+        let mut last = None;
         for _ in 0..MOST_TRIES {
             let (heading, trouble) = match self.route.choose(&errand.exchange, errand.moored.as_ref(), &tried) {
                 Ok(heading) => {
@@ -129,11 +133,12 @@ impl Walk {
                 Err(unplaced) => (None, Trouble::Unplaced(unplaced)),
             };
             if let Trouble::Broken(cause) = &trouble {
-                last = cause.clone();
+                last = Some(cause.clone());
             }
             Box::pin(self.overcome(trouble, errand, heading, &mut tried)).await?;
         }
-        Err(last.into())
+        let nobody = || if errand.exchange.pool.is_up() { Cause::BackendLost } else { Cause::NoBackend };
+        Err(last.unwrap_or_else(nobody).into())
     }
 
     /// Sends it to one backend. What went wrong on the way there may be overcome.
@@ -145,6 +150,9 @@ impl Walk {
     ) -> Result<Result<Settled, Trouble>, Stop> {
         let Errand { exchange, outgoing, moored } = errand;
         let moored = moored.as_ref();
+        if let Some(moored) = moored.filter(|moored| !matches!(exchange.ask, Ask::Stream) && moored.awaits_stream()) {
+            Box::pin(stream_follows(moored)).await;
+        }
         self.observe.sent(trail, moored.map(|moored| moored.id), &heading.backend.name);
         let sending = self.relay.now();
         Ok(Err(match self.relay.send(exchange, outgoing, heading, moored).await {
@@ -187,13 +195,13 @@ impl Walk {
         heading: Option<Heading>,
         tried: &mut Vec<BackendId>,
     ) -> Result<(), Stop> {
+        tried.extend(heading.as_ref().map(|heading| heading.backend.id));
         if let Some(moored) = &errand.moored {
             let from = heading.and_then(|heading| heading.berth).unwrap_or_else(|| moored.berth());
             return self.rehome.after(trouble, &errand.exchange, (moored, from), &errand.outgoing.headers).await;
         }
-        match heading {
-            Some(heading) => tried.push(heading.backend.id),
-            None => return Err(Cause::NoBackend.into()),
+        if heading.is_none() {
+            return Err(Cause::NoBackend.into());
         }
         Ok(())
     }
@@ -242,6 +250,16 @@ impl Walk {
         self.observe.refused(trail, reject.cause.name());
         tracing::debug!(reason = reject.cause.name(), "refused");
         reject.into_response(**self.refusals.load()).map(RelayBody::whole)
+    }
+}
+
+/// Lets the notification stream of a session that has moved go first: what its new server asks there would be lost.
+async fn stream_follows(moored: &Moored) {
+    for _ in 0..STREAM_FIRST.as_millis() / LOOK.as_millis() {
+        if !moored.awaits_stream() {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -423,7 +423,7 @@ fn a_session_whose_server_is_gone_can_still_be_ended() {
 // Moving on purpose.
 
 fn drain(pair: &Pair, which: usize, what: &str) {
-    let id = pair.gateway.backends()[which]["id"].as_str().unwrap().to_owned();
+    let id = pair.gateway.backends()[which]["id"].as_str().expect("a backend has an id").to_owned();
     let order = format!("POST /backends/{id}/{what}");
     assert_eq!(ask(pair.gateway.admin, &support::http::request(&order, &[], b"")).status, 200);
 }

@@ -379,10 +379,7 @@ fn a_backend_killed_in_the_middle_of_a_call() {
         if lost["outcome"] != "rpc_error" || lost["code"] != 502 || lost["data"]["reason"] != "outcome_unknown" {
             return Err(format!("{}: the lost call: {lost}", client.kind.name));
         }
-        if client.kind.legacy {
-            client.refused("session gone", &json!({ "call": "whoami" }))?.is("session gone", &[404, 32600])?;
-            client.expect(&json!({ "connect": true }))?;
-        }
+        // Its session lives on, on another server.
         client.call("whoami").map(drop)
     });
 }
@@ -401,11 +398,7 @@ fn a_pool_that_is_killed_and_started_anew() {
     servers.iter_mut().for_each(Server::restart);
     moorline.sees_all(true);
     each_client(&mut clients, |client| {
-        if client.kind.legacy {
-            // Its server's memory is gone: it hears so at once, and only then has to start over.
-            client.refused("session gone", &json!({ "call": "whoami" }))?.is("session gone", &[404, 32600])?;
-            client.expect(&json!({ "connect": true }))?;
-        }
+        // Its server's memory is gone, and its session is rebuilt.
         client.call("whoami").map(drop)
     });
 }

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use crate::exchange::{Moored, Opened};
 use crate::fleet::{Fleet, Pool};
 use crate::names::BackendId;
-use crate::rehome::{Rehome, own_credentials};
+use crate::rehome::{Rehome, Why, own_credentials};
 use crate::session::Sessions;
 
 /// How often sessions are looked after.
@@ -25,6 +25,9 @@ const MOST_IN_A_TOUR: usize = 1000;
 
 /// A session that was used less long ago is not moved only to even out, in seconds.
 const QUIET: u64 = 5;
+
+/// What other instances have in flight shows in the store by being used; they tell it every 5 s.
+const REST: Duration = Duration::from_secs(11);
 
 /// Moves sessions that no request moves.
 pub struct Mover {
@@ -139,8 +142,11 @@ impl Mover {
     async fn move_one(&self, pool: &Arc<Pool>, moored: &Arc<Moored>) -> bool {
         let openly = moored.opened() == Opened::Openly;
         let Some(credentials) = own_credentials(pool, openly) else { return true };
+        if !self.sessions.rests_everywhere(moored, REST).await {
+            return true;
+        }
         let from = moored.berth();
-        let moved = self.rehome.bring(pool, (moored, from), &credentials, false).await;
+        let moved = self.rehome.bring(pool, (moored, from), &credentials, Why::Parting).await;
         if let Err(stop) = &moved {
             tracing::debug!(session = %moored.id, ?stop, "a session stays for now");
         }

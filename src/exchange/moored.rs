@@ -1,16 +1,20 @@
 //! A session as this instance knows it. What all instances must agree on lies in the store; here is only what
 //! the hot path needs, in atomics.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::task::Waker;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::HeaderValue;
 use tokio::sync::Mutex;
 
 use crate::names::{CallerDigest, Mark, PoolId, SessionId};
 use crate::store::Berth;
+
+/// Streams of one session that are woken at once.
+const MOST_WATCHING: usize = 8;
 
 /// A session that this instance knows.
 #[derive(Debug)]
@@ -28,9 +32,15 @@ pub struct Moored {
     /// Held by whoever moves it; the other requests of this instance wait for their turn and find it moved.
     pub moving: Mutex<()>,
     berth: ArcSwap<Berth>,
+    /// Where it lay before: what was asked there may still be answered there.
+    before: ArcSwapOption<Berth>,
     last_used: AtomicU64,
     busy: AtomicU32,
     flying: AtomicU32,
+    /// The mark of the berth that a notification stream was last opened at.
+    attached: AtomicU64,
+    /// Streams to be woken when the session moves or ends. Guards a short list; taken by streams and by moves alone.
+    watching: std::sync::Mutex<Vec<Waker>>,
     opened: AtomicU8,
     ended: AtomicBool,
 }
@@ -59,10 +69,13 @@ impl Moored {
             caller,
             issued,
             moving: Mutex::default(),
+            attached: AtomicU64::new(berth.mark().0),
             berth: ArcSwap::new(berth),
+            before: ArcSwapOption::default(),
             last_used: AtomicU64::new(last_used),
             busy: AtomicU32::new(0),
             flying: AtomicU32::new(0),
+            watching: std::sync::Mutex::default(),
             opened: AtomicU8::new(Opened::Unknown as u8),
             ended: AtomicBool::new(false),
         }
@@ -83,7 +96,48 @@ impl Moored {
     /// Takes the news of another berth, unless it is older than what is known. Returns the berth that it replaces.
     pub fn moor(&self, berth: &Arc<Berth>) -> Option<Arc<Berth>> {
         let was = self.berth.rcu(|held| if held.epoch > berth.epoch { Arc::clone(held) } else { Arc::clone(berth) });
-        (was.epoch <= berth.epoch && *was != **berth).then_some(was)
+        let moved = was.epoch <= berth.epoch && *was != **berth;
+        if !moved {
+            return None;
+        }
+        self.before.store(Some(Arc::clone(&was)));
+        self.wake_streams();
+        Some(was)
+    }
+
+    /// The berth of this mark, if it lay there just before.
+    #[must_use]
+    pub fn before(&self, mark: Mark) -> Option<Arc<Berth>> {
+        self.before.load_full().filter(|before| before.mark() == mark)
+    }
+
+    /// A notification stream is open at the berth of this mark.
+    pub fn attach(&self, mark: Mark) {
+        self.attached.store(mark.0, Ordering::Relaxed);
+    }
+
+    /// Whether its notification stream has not followed it to where it lies now: what a server has to ask there would be lost.
+    #[must_use]
+    pub fn awaits_stream(&self) -> bool {
+        let standing = self.busy.load(Ordering::Relaxed) > self.flying.load(Ordering::Relaxed);
+        standing && self.attached.load(Ordering::Relaxed) != self.mark().0
+    }
+
+    /// A stream is to be woken when the session moves or ends.
+    pub fn watch(&self, waker: &Waker) {
+        let mut watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        if !watching.iter().any(|known| known.will_wake(waker)) {
+            // Beyond that the sweep finds out, a little later.
+            if watching.len() >= MOST_WATCHING {
+                watching.clear();
+            }
+            watching.push(waker.clone());
+        }
+    }
+
+    fn wake_streams(&self) {
+        let watching = std::mem::take(&mut *self.watching.lock().unwrap_or_else(PoisonError::into_inner));
+        watching.into_iter().for_each(Waker::wake);
     }
 
     /// It is in use now (seconds since 1970).
@@ -137,6 +191,7 @@ impl Moored {
     /// It has ended: its streams end too.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
+        self.wake_streams();
     }
 
     /// Whether it has ended.

@@ -158,6 +158,13 @@ pub fn unwrap_reply(body: &[u8], current: Mark) -> ReplyFate {
     raw::elements(text).map_or(ReplyFate::Unchanged, |messages| unwrap_batch(&messages, current))
 }
 
+/// The berth whose request a client's single response answers; `None` where it is no response.
+#[must_use]
+pub fn reply_mark(body: &[u8]) -> Option<Mark> {
+    let [id, None, _, _] = raw::pick(raw::utf8(body)?, ["id", "method", "result", "error"])? else { return None };
+    Some(unwrap_request_id(id?).0)
+}
+
 fn unwrap_batch(messages: &[&str], current: Mark) -> ReplyFate {
     let (mut kept, mut changed, mut stale) = (Vec::new(), false, None);
     for message in messages {

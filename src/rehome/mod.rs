@@ -22,6 +22,7 @@ use crate::route::Route;
 use crate::session::{Abandoned, Sessions, Turn};
 use crate::store::{Berth, MoverId, Record};
 use crate::tasks;
+use crate::wire::Outgoing;
 use replay::Replayed;
 
 /// How often whoever waits for somebody else's move looks whether it is done.
@@ -32,6 +33,15 @@ const MOST_OFFERS: usize = 3;
 
 /// How long saying goodbye to a backend may take.
 const GOODBYE: Duration = Duration::from_secs(5);
+
+/// What other instances still have in flight at a berth that was left may take so long.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// What this instance still has in flight there may take so long.
+const LONGEST_GRACE: Duration = Duration::from_secs(600);
+
+/// How long a request lets other instances' streams follow its session first.
+const OTHERS_FIRST: Duration = Duration::from_millis(100);
 
 /// Moves sessions. One for each worker thread, as the relay is.
 pub struct Rehome {
@@ -82,6 +92,17 @@ impl From<Cause> for Stop {
     }
 }
 
+/// Why a session is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its backend is lost.
+    Lost,
+    /// Its backend is well, and has forgotten it: it may be rebuilt there.
+    Forgotten,
+    /// On purpose, while nothing of it is in flight.
+    Parting,
+}
+
 /// One move.
 struct Move<'a> {
     pool: &'a Arc<Pool>,
@@ -89,8 +110,7 @@ struct Move<'a> {
     from: Arc<Berth>,
     /// Whose behalf it is on: header fields of the request that set it off.
     credentials: &'a HeaderMap,
-    /// Whether the old backend may be the new one: it is well, and has forgotten the session.
-    may_stay: bool,
+    why: Why,
     until: Instant,
 }
 
@@ -134,8 +154,17 @@ impl Rehome {
             Trouble::Unplaced(Unplaced::Nobody) => return Err(Cause::NoBackend.into()),
             _ => {}
         }
-        let may_stay = trouble == Trouble::Forgotten;
-        self.bring(pool, (moored, from), headers, may_stay).await
+        let why = match trouble {
+            Trouble::Forgotten => Why::Forgotten,
+            Trouble::Parting => Why::Parting,
+            _ => Why::Lost,
+        };
+        self.bring(pool, (moored, from), headers, why).await?;
+        if self.sessions.are_shared() && !matches!(exchange.ask, Ask::Stream) {
+            // Other instances hear of it, and their streams follow, before the new server has anything to say.
+            tokio::time::sleep(OTHERS_FIRST).await;
+        }
+        Ok(())
     }
 
     /// Brings a session to another backend, or waits until somebody else has, for at most `rehome_timeout`.
@@ -147,12 +176,12 @@ impl Rehome {
         pool: &Arc<Pool>,
         (moored, from): (&Arc<Moored>, Arc<Berth>),
         headers: &HeaderMap,
-        may_stay: bool,
+        why: Why,
     ) -> Result<(), Stop> {
         let limit = pool.settings().rehome_timeout;
         let credentials = crate::relay::credentials_of(headers);
         let until = self.clock.now() + limit;
-        let task = Move { pool, moored, from, credentials: &credentials, may_stay, until };
+        let task = Move { pool, moored, from, credentials: &credentials, why, until };
         let waited = tokio::time::timeout(limit, moored.moving.lock()).await;
         let Ok(_turn) = waited else { return Err(Cause::NoBackend.into()) };
         self.take_turn(&task, limit).await
@@ -170,6 +199,10 @@ impl Rehome {
                     return Err(Cause::SessionLost.into());
                 }
                 Turn::Never(cause) => return Err(cause.into()),
+                Turn::Yours(_) if task.why == Why::Parting && task.moored.flying() > 0 => {
+                    self.sessions.stay(task.moored, mover).await;
+                    return Err(Cause::NoBackend.into());
+                }
                 Turn::Yours(record) => {
                     let moved = self.offer(task, &record).await;
                     if moved.is_err() {
@@ -186,12 +219,13 @@ impl Rehome {
     /// Offers the session to one backend after the other.
     async fn offer(&self, task: &Move<'_>, record: &Arc<Record>) -> Result<(), Stop> {
         let mut tried: Vec<BackendId> = Vec::new();
-        if !task.may_stay {
+        let may_stay = task.why == Why::Forgotten;
+        if !may_stay {
             tried.push(task.from.backend);
         }
         let mut worse = false;
         let began = self.clock.now();
-        while tried.len() < MOST_OFFERS + usize::from(!task.may_stay) {
+        while tried.len() < MOST_OFFERS + usize::from(!may_stay) {
             // One that has just said that it forgot the session is there, whatever its probes have found out so far.
             let own = || task.pool.backend(task.from.backend).filter(|own| !tried.contains(&own.id));
             let newcomer = self.route.newcomer(task.pool, &tried, true);
@@ -229,9 +263,10 @@ impl Rehome {
         let berth = Berth { backend: backend.id, backend_session, epoch };
         let stands = self.sessions.moved(task.moored, &task.from, berth.clone()).await;
         let old = (task.from.backend != backend.id).then(|| (*task.from).clone());
-        let abandoned = if matches!(stands, Ok(true)) { old } else { Some(berth) };
-        if let Some(abandoned) = abandoned {
-            self.cast_off(task.pool, &abandoned, &task.moored.stable_id, task.credentials);
+        match (&stands, old) {
+            (Ok(true), Some(old)) => self.cast_off_later(task, &old),
+            (Ok(true), None) => {}
+            _ => self.cast_off(task.pool, &berth, &task.moored.stable_id, task.credentials),
         }
         stands?;
         tracing::info!(session = %task.moored.id, to = %backend.name, epoch = epoch.0, took_ms, "session rehomed");
@@ -274,19 +309,55 @@ impl Rehome {
         }
     }
 
+    /// What is still going on at the old berth, also through other instances, may come to its end before it is deleted.
+    fn cast_off_later(&self, task: &Move<'_>, old: &Berth) {
+        let (pool, moored) = (Arc::clone(task.pool), Arc::clone(task.moored));
+        let Some((backend, goodbye)) = farewell(&pool, old, &moored.stable_id, task.credentials) else { return };
+        let relay = Arc::clone(&self.relay);
+        let grace = if self.sessions.are_shared() { GRACE } else { Duration::from_secs(1) };
+        tasks::detach("goodbye to a backend", LONGEST_GRACE + GOODBYE * 2, async move {
+            tokio::time::sleep(grace).await;
+            for _ in 0..LONGEST_GRACE.saturating_sub(grace).as_secs() {
+                if moored.flying() == 0 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            say_goodbye(&relay, &pool, &backend, &goodbye).await;
+        });
+    }
+
     /// Deletes a session that was left behind, if its backend is there to hear it. Nobody waits for it.
     fn cast_off(&self, pool: &Arc<Pool>, berth: &Berth, stable_id: &HeaderValue, credentials: &HeaderMap) {
-        let known = pool.everybody().into_iter().find(|backend| backend.id == berth.backend);
-        let Some(backend) = known.filter(|backend| !backend.is_refusing()) else { return };
-        let Ok(theirs) = HeaderValue::from_str(&berth.backend_session) else { return };
-        let mut goodbye = message(Bytes::new(), credentials, Some(&theirs), stable_id);
-        goodbye.method = Method::DELETE;
+        let Some((backend, goodbye)) = farewell(pool, berth, stable_id, credentials) else { return };
         let (relay, pool) = (Arc::clone(&self.relay), Arc::clone(pool));
         tasks::detach("goodbye to a backend", GOODBYE * 2, async move {
-            if let Err(error) = relay.ask(&pool, &backend, &goodbye, GOODBYE).await {
-                tracing::debug!(backend = %backend.name, %error, "a session that was left behind could not be deleted");
-            }
+            say_goodbye(&relay, &pool, &backend, &goodbye).await;
         });
+    }
+}
+
+/// The message that deletes a session at its backend, if that is there to hear it.
+fn farewell(
+    pool: &Pool,
+    berth: &Berth,
+    stable_id: &HeaderValue,
+    credentials: &HeaderMap,
+) -> Option<(Arc<Backend>, Outgoing)> {
+    let known = pool.everybody().into_iter().find(|backend| backend.id == berth.backend);
+    let backend = known.filter(|backend| !backend.is_refusing())?;
+    let theirs = HeaderValue::from_str(&berth.backend_session).ok()?;
+    let mut goodbye = message(Bytes::new(), credentials, Some(&theirs), stable_id);
+    goodbye.method = Method::DELETE;
+    Some((backend, goodbye))
+}
+
+async fn say_goodbye(relay: &Relay, pool: &Pool, backend: &Arc<Backend>, goodbye: &Outgoing) {
+    if backend.is_refusing() {
+        return;
+    }
+    if let Err(error) = relay.ask(pool, backend, goodbye, GOODBYE).await {
+        tracing::debug!(backend = %backend.name, %error, "a session that was left behind could not be deleted");
     }
 }
 

@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, try_join_all};
 use http::header::{HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 
-use super::{Move, Rehome};
+use super::{Move, Rehome, Why};
 use crate::config::Rehome as Policy;
 use crate::exchange::Answer;
 use crate::fleet::Backend;
@@ -47,7 +47,7 @@ struct Site<'a> {
 impl Rehome {
     /// Rebuilds a session on `backend`.
     pub(super) async fn rebuild(&self, task: &Move<'_>, backend: &Arc<Backend>, record: &Record) -> Replayed {
-        let resumes = task.pool.settings().rehome == Policy::Resume && !task.may_stay;
+        let resumes = task.pool.settings().rehome == Policy::Resume && task.why != Why::Forgotten;
         if resumes && let Some(theirs) = self.resume(task, backend, record).await {
             return Replayed::Here(theirs);
         }

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::body::Hold;
-use super::mend::{Mend, Mended, Mending};
+use super::mend::{Mend, Mended, Mending, as_event};
 use super::signal::{Sign, Signal, Source};
 use super::{Sent, Settings};
 use crate::drain::Drain;
@@ -37,6 +37,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A server says nothing on a new connection: whatever can be read within this time is its end.
 const LOOK_TWICE: Duration = Duration::from_millis(100);
 
+/// How often a stream is mended that is lost again within [`SHORT`].
+const MOST_MENDS: u32 = 3;
+
+/// A stream that lasts for so long has been mended well.
+const SHORT: Duration = Duration::from_secs(2);
+
 /// One stream of events.
 pub struct Events {
     body: Option<WireBody>,
@@ -55,6 +61,8 @@ pub struct Events {
     looking: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     mend: Option<Mend>,
     mending: Option<Mending>,
+    /// Mends in a row that did not last, and the tick of the last one.
+    mends: (u32, u32),
     /// The berth that it could not leave, though its backend takes nobody new.
     stuck_at: Option<Mark>,
     hold: Hold,
@@ -98,6 +106,7 @@ impl Events {
             looking: None,
             mend: None,
             mending: None,
+            mends: (0, 0),
             stuck_at: None,
             hold,
             signal: None,
@@ -106,8 +115,16 @@ impl Events {
             heartbeat: 0,
             retry: settings.retry,
         };
+        events.attach();
         events.feed(start);
         events
+    }
+
+    /// Lets the session's requests know that what its server says on the side is heard again.
+    fn attach(&self) {
+        if let Some(busy) = self.hold.busy.as_ref().filter(|_| self.standing) {
+            busy.session().attach(self.mark);
+        }
     }
 
     /// The rest is asked for elsewhere, should it be lost.
@@ -226,8 +243,10 @@ impl Events {
             // One that goes away ends its streams in good order too; else it had its reasons, and the client comes back.
             return self.look();
         }
-        // A server that gave event ids may end a stream early: the client fetches the rest with Last-Event-ID.
-        if !self.is_answered() && !self.resumable {
+        // A server that gave event ids may end a stream early: the client fetches the rest with Last-Event-ID. Not where the
+        // session has left it meanwhile.
+        let stayed = self.hold.busy.as_ref().is_none_or(|busy| busy.session().mark() == self.mark);
+        if !(self.is_answered() || self.resumable && stayed) {
             self.fail_or_mend();
         }
     }
@@ -262,9 +281,10 @@ impl Events {
         }
     }
 
-    /// Whether the rest may come from elsewhere: not where the client has half an event already.
+    /// Whether the rest may come from elsewhere: not where the client has half an event already, and not again and again.
     fn can_mend(&self) -> bool {
-        self.mend.is_some() && self.scanner.at_boundary()
+        let lasted = self.sweep.tick().wrapping_sub(self.mends.1) >= ticks(SHORT);
+        self.mend.is_some() && self.scanner.at_boundary() && (self.mends.0 < MOST_MENDS || self.standing && lasted)
     }
 
     fn fail_or_mend(&mut self) {
@@ -272,18 +292,20 @@ impl Events {
     }
 
     fn begin_to_mend(&mut self) {
-        self.body = None;
-        self.signal = None;
+        let lasted = self.sweep.tick().wrapping_sub(self.mends.1) >= ticks(SHORT);
+        self.mends.0 = if lasted && self.standing { 1 } else { self.mends.0 + 1 };
+        (self.body, self.signal) = (None, None);
         self.mending = self.mend.as_ref().map(|mend| mend(self.last_id.clone()));
     }
 
     fn mended(&mut self, mended: Mended) {
-        self.mending = None;
-        self.signal = None;
+        (self.mending, self.signal) = (None, None);
+        self.mends.1 = self.sweep.tick();
         match mended {
             Ok((Sent { answer, rest, hold, mark }, lesson)) if answer.status.is_success() => {
                 self.stuck_at = (self.mark == mark).then_some(mark);
                 (self.hold, self.mark, self.lesson) = (hold, mark, lesson.or(self.lesson.take()));
+                self.attach();
                 self.scanner.start_over();
                 match (rest, answer.whole) {
                     (Some((start, body)), _) => {
@@ -302,15 +324,7 @@ impl Events {
 
     /// A response that came as plain JSON, in a stream that has begun.
     fn frame(&mut self, message: &[u8]) {
-        let lines = message.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-        let mut event = b"event: message\n".to_vec();
-        for line in lines.filter(|line| !line.is_empty()) {
-            event.extend_from_slice(b"data: ");
-            event.extend_from_slice(line);
-            event.push(b'\n');
-        }
-        event.push(b'\n');
-        let event = self.look_at(event.into());
+        let event = self.look_at(as_event(message));
         self.out.push_back(event);
         if !self.is_answered() {
             self.fail(&Cause::OutcomeUnknown);

@@ -4,6 +4,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use bytes::Bytes;
+
 use super::Sent;
 use crate::exchange::Lesson;
 use crate::reject::Cause;
@@ -16,3 +18,16 @@ pub type Mended = Result<(Sent, Option<Lesson>), Cause>;
 
 /// A stream is being mended.
 pub type Mending = Pin<Box<dyn Future<Output = Mended> + Send>>;
+
+/// A response that came as plain JSON, for a stream that has begun.
+pub(super) fn as_event(message: &[u8]) -> Bytes {
+    let lines = message.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut event = b"event: message\n".to_vec();
+    for line in lines.filter(|line| !line.is_empty()) {
+        event.extend_from_slice(b"data: ");
+        event.extend_from_slice(line);
+        event.push(b'\n');
+    }
+    event.push(b'\n');
+    event.into()
+}

@@ -75,6 +75,11 @@ impl Source {
         Self { follows: Some(mark), leaves, ..self }
     }
 
+    /// The session that it follows.
+    fn followed(&self) -> Option<&Moored> {
+        self.session.as_deref().filter(|_| self.stands)
+    }
+
     fn sign(&self) -> Option<Sign> {
         if self.backend.falls() != self.falls {
             return Some(Sign::Fallen);
@@ -111,6 +116,9 @@ impl Signal {
     /// To be called when there is nothing to send: leaves the waker, then says what there is to do.
     pub fn listen(&self, context: &Context<'_>) -> Option<Sign> {
         self.waker.register(context.waker());
+        if let Some(session) = self.source.as_ref().and_then(Source::followed) {
+            session.watch(context.waker());
+        }
         if self.drain.phase() >= Phase::Over {
             return Some(Sign::Over);
         }

@@ -13,7 +13,8 @@ use http::StatusCode;
 use crate::clock::{Chance, Clock};
 use crate::exchange::{Act, Ask, Call, Exchange, Heading, Moored, Retry, Unplaced};
 use crate::fleet::{Backend, Pool};
-use crate::names::BackendId;
+use crate::mcp::crossing;
+use crate::names::{BackendId, Mark};
 
 /// The route station.
 #[derive(Debug)]
@@ -40,7 +41,8 @@ impl Route {
         tried: &[BackendId],
     ) -> Result<Heading, Unplaced> {
         if let Some(moored) = moored {
-            return berth_of(&exchange.pool, moored);
+            let before = former_berth(exchange, moored).filter(|heading| !tried.contains(&heading.backend.id));
+            return before.map_or_else(|| berth_of(&exchange.pool, moored), Ok);
         }
         let newcomer = || self.newcomer(&exchange.pool, tried, exchange.opens_session());
         let backend = self.minted_by(exchange, tried).or_else(newcomer);
@@ -78,6 +80,26 @@ impl Route {
         let now = self.clock.now();
         backend.answered(now.saturating_duration_since(sent), now);
     }
+}
+
+/// Where the session lay before, for what only that berth understands: the reply to what it asked, the rest of a stream that
+/// it began. A session may have left on purpose, with something still going on there.
+fn former_berth(exchange: &Exchange, moored: &Moored) -> Option<Heading> {
+    let current = moored.mark();
+    if current == Mark(0) {
+        return None;
+    }
+    let meant = match (&exchange.ask, &exchange.resumes) {
+        (Ask::Reply, _) => crossing::reply_mark(&exchange.body)?,
+        (Ask::Stream, Some(seen)) => crossing::unwrap_event_id(seen).0,
+        _ => return None,
+    };
+    if meant == current {
+        return None;
+    }
+    let berth = moored.before(meant)?;
+    let backend = exchange.pool.backend(berth.backend).filter(|backend| backend.takes_requests())?;
+    (!backend.is_refusing()).then_some(Heading { backend, berth: Some(berth) })
 }
 
 /// Whether there is nobody better than one that is just coming back.

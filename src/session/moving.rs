@@ -110,6 +110,18 @@ impl Sessions {
         }
     }
 
+    /// Whether no instance has used the session for `rest`. Of a store that nobody shares, this instance knows by itself.
+    pub async fn rests_everywhere(&self, moored: &Moored, rest: Duration) -> bool {
+        if !self.store.is_shared() {
+            return true;
+        }
+        let now = self.clock.unix();
+        match self.store.load(moored.id).await {
+            Ok(Lookup::Live(record)) => now.saturating_sub(record.last_seen) >= rest.as_secs(),
+            _ => false,
+        }
+    }
+
     /// A session that nothing can keep alive.
     pub async fn give_up(&self, moored: &Arc<Moored>) {
         self.end(moored).await;
