@@ -27,6 +27,9 @@ missing_packages() {
     if ! { has gcc && has g++ && has make; }; then missing+=(build-essential); fi
     # In `make bench` and in the test that compares the spread of sessions.
     has_nginx || missing+=(nginx)
+    # For the stores that instances share, Sentinel and Cluster included.
+    { has redis-server && has redis-cli; } || missing+=(redis-server)
+    has openssl || missing+=(openssl)
     has python3 || missing+=(python3)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     has node || missing+=(nodejs)
@@ -44,7 +47,7 @@ apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null
 }
 
-# Debian starts nginx as it is installed, and at every boot. The tests start their own: port 80 stays free.
+# Debian starts servers as it installs them, and at every boot. The tests start their own: ports 80 and 6379 stay free.
 install_without_services() {
     local policy=/usr/sbin/policy-rc.d ours=no
     if [ ! -e "$policy" ]; then
@@ -56,9 +59,12 @@ install_without_services() {
     apt_install "$@" || status=$?
     if [ "$ours" = yes ]; then as_root rm -f "$policy"; fi
     [ "$status" -eq 0 ] || fail "could not install: $*"
-    case " $* " in
-    *" nginx "*) if has systemctl; then as_root systemctl disable --now nginx >/dev/null 2>&1 || true; fi ;;
-    esac
+    local service
+    for service in nginx redis-server; do
+        case " $* " in
+        *" $service "*) if has systemctl; then as_root systemctl disable --now "$service" >/dev/null 2>&1 || true; fi ;;
+        esac
+    done
 }
 
 # Debian 12 has Node 18; the npm package `node` brings a newer one, which `make` then finds before it.

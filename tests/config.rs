@@ -321,12 +321,8 @@ mod flags {
     #[test]
     fn faults_name_the_flags() {
         let folder = root().join("tests/golden/config");
-        let all = quick(
-            Some("8080"),
-            Some("localhost:1"),
-            &["127.0.0.1:3001/mcp", "http://a", "http://a/"],
-            Some("redis://a"),
-        );
+        let all =
+            quick(Some("8080"), Some("localhost:1"), &["127.0.0.1:3001/mcp", "http://a", "http://a/"], Some("redis:a"));
         golden(&folder.join("flags-bad-values.txt"), &(all.unwrap_err() + "\n"));
         golden(&folder.join("flags-no-backend.txt"), &(quick(None, None, &[], None).unwrap_err() + "\n"));
         let same = quick(Some("127.0.0.1:9090"), None, &["http://a/mcp"], None);

@@ -28,9 +28,10 @@ use crate::rehome::Rehome;
 use crate::relay::{self, Relay, Streams};
 use crate::route::{Route, discover, health};
 use crate::session::{Event, Parts, Sessions, SetupError};
-use crate::store::Sessions as Store;
 use crate::store::disk::{Disk, OpenError};
 use crate::store::memory::Memory;
+use crate::store::redis::{Redis, RedisOptions};
+use crate::store::{self, Sessions as Store};
 use crate::tasks::{self, Task};
 use crate::walk::Walk;
 
@@ -86,6 +87,9 @@ pub enum StartError {
     /// The store could not be opened.
     #[error("cannot open the store")]
     Store(#[from] OpenError),
+    /// The shared store's settings cannot be right.
+    #[error("cannot set up the shared store")]
+    SharedStore(#[from] store::redis::SetupError),
     /// The session station could not be set up.
     #[error("cannot set up the sessions")]
     Sessions(#[from] SetupError),
@@ -321,10 +325,16 @@ fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
     listener::bind(addr).map_err(|source| StartError::Listen { addr, source })
 }
 
-fn open(config: &Config) -> Result<Arc<dyn Store>, OpenError> {
-    Ok(match &config.store.url {
+fn open(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+    let settings = &config.store;
+    Ok(match &settings.url {
         StoreUrl::Memory => Arc::new(Memory::new(config.session.max)),
         StoreUrl::Disk(directory) => Arc::new(Disk::open(directory, config.session.max)?),
+        StoreUrl::Redis(url) => {
+            let (prefix, ca_file) = (settings.prefix.as_str(), settings.ca_file.as_deref());
+            let (timeout, lifetime) = (settings.timeout, config.session.lifetime);
+            Arc::new(Redis::start(url, RedisOptions { prefix, ca_file, timeout, lifetime })?)
+        }
     })
 }
 

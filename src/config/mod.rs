@@ -15,6 +15,7 @@ mod reference;
 mod schema;
 mod secret;
 mod settings;
+mod shared;
 mod size;
 mod tree;
 mod url;
@@ -30,12 +31,13 @@ pub use address::{AddressRange, RangeError};
 pub use credential::Credential;
 pub use fault::{Code, Colour, Fault, Faults};
 pub use reference::{example, reference};
-pub use secret::SealingKey;
+pub use secret::{Password, SealingKey};
 pub use settings::{
     AccessLog, BackendSettings, Bounds, Config, DrainSettings, HealthSettings, HostPolicy, HttpVersion, LogFormat,
     LogLevel, LogSettings, PoolSettings, Probe, Refusals, Rehome, SessionSettings, StoreSettings, StoreUrl,
     StreamSettings, WhenAway,
 };
+pub use shared::{HostPort, RedisPlace, RedisUrl};
 pub use url::{BackendUrl, Discovery};
 
 use tree::Sink;

@@ -7,7 +7,11 @@ use toml::de::DeTable;
 
 use super::fault::{Code, Fault, Faults, Span};
 use super::form::Text;
-use super::settings::{Bounds, Config, DrainSettings, LogSettings, SessionSettings, StoreSettings, StreamSettings};
+use super::secret::Password;
+use super::settings::{
+    Bounds, Config, DrainSettings, LogSettings, SessionSettings, StoreSettings, StoreUrl, StreamSettings,
+};
+use super::shared::RedisUrl;
 use super::tree::{Key, Optional, Reader, Section, Sink};
 use super::{duration, pool, quantity, schema};
 
@@ -88,12 +92,55 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 }
 
 fn store(reader: &mut Reader<'_>) -> StoreSettings {
+    let sealing_key =
+        reader.secret("sealing key", [&schema::SEALING_KEY_FILE, &schema::SEALING_KEY_ENV, &schema::SEALING_KEY]);
+    let password =
+        reader.secret("password", [&schema::STORE_PASSWORD_FILE, &schema::STORE_PASSWORD_ENV, &schema::STORE_PASSWORD]);
+    let ca_file = reader.find(&schema::STORE_CA_FILE);
+    let username = reader.find(&schema::STORE_USERNAME);
+    let mut url = reader.get(&schema::STORE_URL);
+    if let StoreUrl::Redis(url) = &mut url {
+        merge(reader, url, username, password);
+    }
+    check_tls(reader, &url);
     StoreSettings {
-        url: reader.get(&schema::STORE_URL),
+        url,
         timeout: reader.get(&schema::STORE_TIMEOUT),
+        prefix: reader.get(&schema::STORE_PREFIX),
+        ca_file,
         when_away: reader.get(&schema::WHEN_AWAY),
-        sealing_key: reader
-            .secret("sealing key", [&schema::SEALING_KEY_FILE, &schema::SEALING_KEY_ENV, &schema::SEALING_KEY]),
+        sealing_key,
+    }
+}
+
+fn check_tls(reader: &mut Reader<'_>, url: &StoreUrl) {
+    let speaks_tls = matches!(url, StoreUrl::Redis(url) if url.tls);
+    if speaks_tls || reader.is_bad(&schema::STORE_URL) || reader.is_bad(&schema::STORE_CA_FILE) {
+        return;
+    }
+    let Some(at) = reader.span(&schema::STORE_CA_FILE) else { return };
+    let names = (reader.name(&schema::STORE_CA_FILE), reader.name(&schema::STORE_URL));
+    let fault = Fault::new(Code::Conflict, at, format!("{} is given, but {} speaks no TLS", names.0, names.1));
+    let fault = fault.related(reader.span(&schema::STORE_URL), "without TLS");
+    reader.sink.fault(fault.help("write \"rediss:\", or leave it out"));
+}
+
+/// Puts the credentials that stand beside the URL into it.
+fn merge(reader: &mut Reader<'_>, url: &mut RedisUrl, username: Option<String>, password: Option<Password>) {
+    let at = reader.span(&schema::STORE_URL).unwrap_or(reader.at.clone());
+    if url.password.is_some() {
+        let fault = Fault::new(Code::Careless, at.clone(), "the password stands in the URL");
+        reader.sink.warn(fault.help("password_file or password_env keep it out of what people read and copy"));
+    }
+    if url.password.is_some() && (username.is_some() || password.is_some()) {
+        let fault = Fault::new(Code::Conflict, at.clone(), "credentials are given in the URL and beside it");
+        reader.sink.fault(fault.help("leave them out of the URL"));
+    }
+    url.username = username.or(url.username.take());
+    url.password = password.or(url.password.take());
+    if url.username.is_some() && url.password.is_none() {
+        let fault = Fault::new(Code::Conflict, at, "the store has a username and no password");
+        reader.sink.fault(fault.help("give password_file or password_env too, or leave the username out"));
     }
 }
 

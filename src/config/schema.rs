@@ -100,8 +100,28 @@ section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&ST
 
 section! { STORE: Table "store", "Where sessions are kept.", below [];
     STORE_URL: Key<Text<super::settings::StoreUrl>> = key("url", r#""memory""#,
-        text(values::store, "\"memory\", or \"disk:\" and a directory such as \"disk:/var/lib/moorline\""),
-        "Which store: this process's memory, or one file in a directory, which outlives the process.");
+        text(values::store, "\"memory\"; \"disk:\" and a directory such as \"disk:/var/lib/moorline\"; or a Redis or Valkey: \"redis://host:6379/0\", \
+            \"redis+unix:///run/redis.sock?db=0\", \"redis+sentinel://a:26379,b:26379/mymaster\", \"redis+cluster://a:7001,b:7002\"; with TLS \"rediss://\", \
+            \"rediss+sentinel://\", \"rediss+cluster://\""),
+        "Which store: this process's memory; one file in a directory, which outlives the process; or Redis or Valkey (7 or later), which \
+         instances share and so are one gateway. The Redis must not evict keys (maxmemory-policy noeviction). One instance's session.max bounds that instance alone.");
+    STORE_PREFIX: Key<Text<String>> = key("prefix", r#""moorline""#,
+        text(values::prefix, "up to 64 letters, digits, `-`, `_`, `.` and `:`"),
+        "What the names of all keys in Redis begin with. Instances of one gateway share it; other gateways have another.");
+    STORE_USERNAME: Optional<Text<String>> = Optional { name: "username", absent: "the one in url, or Redis's default user", sample: r#""moorline""#,
+        form: text(values::username, "the name of a user"), doc: "Who Moorline is to Redis." };
+    STORE_PASSWORD_FILE: Optional<Text<secret::Password>> = Optional { name: "password_file", absent: "see password",
+        sample: r#""/run/secrets/moorline-redis""#, form: text(secret::Password::from_file, "the path of a file"),
+        doc: "A file that holds the password for Redis." };
+    STORE_PASSWORD_ENV: Optional<Text<secret::Password>> = Optional { name: "password_env", absent: "see password",
+        sample: r#""MOORLINE_REDIS_PASSWORD""#, form: text(secret::Password::from_env, "the name of an environment variable"),
+        doc: "An environment variable that holds the password for Redis." };
+    STORE_PASSWORD: Optional<Text<secret::Password>> = Optional { name: "password", absent: "the one in url, or none", sample: r#""…""#,
+        form: Text { parse: secret::Password::parse, accepted: "a password", secret: true },
+        doc: "The password for Redis; also for Sentinels, if they ask for one. Prefer a file or a variable; it may be given only once." };
+    STORE_CA_FILE: Optional<Text<std::path::PathBuf>> = Optional { name: "ca_file", absent: "the machine's own list", sample: r#""/etc/moorline/redis-ca.pem""#,
+        form: text(values::file, "the path of a file"),
+        doc: "The certificates (PEM) of whom to trust for a Redis with TLS. A server's certificate must bear the name, or the address, by which it is reached." };
     STORE_TIMEOUT: Key<Period> = key("timeout", r#""50ms""#, period(MILLISECOND, MINUTE),
         "How long looking a session up may take before the request goes on with what its session id itself says.");
     WHEN_AWAY: Key<Choice<WhenAway>> = key("when_away", r#""accept""#,

@@ -1,4 +1,4 @@
-//! The sealing key, where secrets come from (the file itself, another file, the environment), and that they are
+//! The sealing key and the passwords: where secrets come from (the file itself, another file, the environment), and that they are
 //! never shown. The one place of the configuration that reads the environment. Seals nothing.
 
 use std::fmt;
@@ -52,6 +52,50 @@ impl SealingKey {
     }
 }
 
+/// A password. Prints as `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(Box<str>);
+
+impl Password {
+    /// Takes what was read.
+    pub(super) fn new(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the server alone.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Takes the text as it stands.
+    pub(super) fn parse(text: &str) -> Result<Self, Complaint> {
+        if text.is_empty() { Err(Complaint::bad("the password is empty")) } else { Ok(Self(text.into())) }
+    }
+
+    /// Reads the password from a file; white space at its end does not count.
+    pub(super) fn from_file(path: &str) -> Result<Self, Complaint> {
+        let text = from_file(path, MAX_FILE).map_err(elsewhere)?;
+        Self::parse(text.trim_end())
+    }
+
+    /// Reads the password from a variable of the environment.
+    pub(super) fn from_env(name: &str) -> Result<Self, Complaint> {
+        let value = from_env(name).map_err(elsewhere)?;
+        Self::parse(&value)
+    }
+}
+
+/// A password that could not be read from where the value says.
+fn elsewhere(text: String) -> Complaint {
+    Complaint {
+        code: Code::Secret,
+        text,
+        help: Some("the value says where the password is".to_owned()),
+        conceal: false,
+    }
+}
+
 /// A key that could not be read from where the value says. The value may be the key itself, by mistake.
 fn misplaced(value: &str, text: String) -> Complaint {
     let conceal = SealingKey::parse(value).is_ok();
@@ -72,7 +116,7 @@ pub(super) fn credentials(text: &str) -> Vec<Span> {
 }
 
 /// Keys whose value is a secret itself.
-const NAMES: [&str; 2] = ["sealing_key", "service_credential"];
+const NAMES: [&str; 3] = ["sealing_key", "service_credential", "password"];
 
 /// Where secrets may stand in a text that cannot be read: all that follows `sealing_key =` and the like on a line.
 pub(super) fn spans(text: &str) -> Vec<Span> {
@@ -95,6 +139,12 @@ pub(super) fn from_file(path: &str, limit: u64) -> Result<String, String> {
 /// A variable of the environment, or why there is none.
 pub(super) fn from_env(name: &str) -> Result<String, String> {
     std::env::var(name).map_err(|source| format!("cannot read the variable: {source}"))
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl fmt::Debug for SealingKey {

@@ -11,6 +11,7 @@ use super::address::AddressRange;
 use super::credential::Credential;
 use super::fault::Faults;
 use super::secret::SealingKey;
+use super::shared::RedisUrl;
 use super::url::BackendUrl;
 
 /// One whole configuration, checked. Every value is within the range that the reference names.
@@ -68,6 +69,10 @@ pub struct StoreSettings {
     pub timeout: Duration,
     /// What happens to new sessions while a shared store cannot be reached.
     pub when_away: WhenAway,
+    /// What the names of a shared store's keys begin with.
+    pub prefix: String,
+    /// Whom to trust that a shared store's servers are who they say (PEM); `None` leaves it to this machine's own list.
+    pub ca_file: Option<PathBuf>,
     /// The key that seals session ids; `None` leaves it to the store to make and keep one.
     pub sealing_key: Option<SealingKey>,
 }
@@ -79,6 +84,8 @@ pub enum StoreUrl {
     Memory,
     /// One embedded file in this directory: outlives the process.
     Disk(PathBuf),
+    /// Redis or Valkey: shared with other instances. Credentials that were given beside the URL are in it.
+    Redis(RedisUrl),
 }
 
 /// What happens to new sessions while a shared store cannot be reached.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::address::{AddressRange, RangeError};
 use super::form::Complaint;
 use super::settings::StoreUrl;
+use super::shared;
 
 /// Paths that Moorline answers itself, on every address.
 const RESERVED: [&str; 4] = ["/health", "/livez", "/readyz", "/metrics"];
@@ -52,12 +53,32 @@ pub(super) fn store(text: &str) -> Result<StoreUrl, Complaint> {
             Err(Complaint::bad("a directory has no host").help(format!("write \"{plain}\"")))
         }
         (_, Some(path)) => Ok(StoreUrl::Disk(PathBuf::from(path))),
-        ("redis" | "rediss" | "redis+cluster" | "redis+sentinel", None) => {
-            Err(Complaint::not_yet(format_args!("a store at `{scheme}:`")))
-        }
-        _ if text.contains('@') => Err(Complaint::bad(format!("`{scheme}:` is not a store"))),
-        _ => Err(Complaint::bad(format!("`{text}` is not a store"))),
+        _ => match shared::parse(text) {
+            Some(url) => url.map(StoreUrl::Redis),
+            None if text.contains('@') => Err(Complaint::bad(format!("`{scheme}:` is not a store"))),
+            None => Err(Complaint::bad(format!("`{text}` is not a store"))),
+        },
     }
+}
+
+/// What the names of a shared store's keys begin with. Braces would change where a Cluster keeps them.
+pub(super) fn prefix(text: &str) -> Result<String, Complaint> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(plain) {
+        return Err(Complaint::bad(format!("`{}` cannot begin the names of keys", text.escape_debug())));
+    }
+    Ok(text.to_owned())
+}
+
+/// The path of a file.
+pub(super) fn file(text: &str) -> Result<PathBuf, Complaint> {
+    if text.is_empty() { Err(Complaint::bad("no file has an empty name")) } else { Ok(PathBuf::from(text)) }
+}
+
+/// Who we are.
+pub(super) fn username(text: &str) -> Result<String, Complaint> {
+    let plain = !text.is_empty() && text.len() <= 256 && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    if plain { Ok(text.to_owned()) } else { Err(Complaint::bad("this is not the name of a user")) }
 }
 
 /// A pool's endpoint path.
@@ -150,7 +171,7 @@ mod tests {
     fn stores_have_urls() {
         assert_eq!(store("memory").ok(), Some(StoreUrl::Memory));
         assert_eq!(store("disk:/a b").ok(), Some(StoreUrl::Disk("/a b".into())));
-        for url in ["", "disk", "disk:", "disk:///a", "redis://a", "Memory", "/a"] {
+        for url in ["", "disk", "disk:", "disk:///a", "redis:a", "rediss+unix:///a", "Memory", "/a"] {
             assert!(store(url).is_err(), "{url}");
         }
     }

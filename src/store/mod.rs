@@ -17,6 +17,7 @@ pub mod memory;
 #[cfg(test)]
 mod model;
 pub mod record;
+pub mod redis;
 mod saved;
 
 pub use keys::{KeyRing, SealingKey};

@@ -129,18 +129,13 @@ impl Journal {
     /// # Errors
     /// [`StoreError::BoundExceeded`].
     pub fn check_edit(&self, edit: &JournalEdit) -> Result<(), StoreError> {
+        edit.check()?;
         match edit {
-            JournalEdit::Initialized | JournalEdit::Unsubscribe(_) => Ok(()),
-            JournalEdit::LogLevel(level) => at_most("log level (bytes)", level.len(), MAX_WORD),
             JournalEdit::Subscribe(uri) => {
                 let one_more = usize::from(!self.subscriptions.contains(uri));
-                at_most("subscribed uri (bytes)", uri.len(), MAX_URI)?;
                 at_most("subscriptions", self.subscriptions.len() + one_more, MAX_SUBSCRIPTIONS)
             }
-            JournalEdit::Result { result, protocol_version } => {
-                at_most("initialize result (bytes)", result.len(), MAX_INITIALIZE)?;
-                at_most("protocol version (bytes)", length(protocol_version.as_deref()), MAX_WORD)
-            }
+            _ => Ok(()),
         }
     }
 
@@ -168,6 +163,24 @@ impl Journal {
         at_most("subscriptions", self.subscriptions.len(), MAX_SUBSCRIPTIONS)?;
         let longest = self.subscriptions.iter().map(|uri| uri.len()).max();
         at_most("subscribed uri (bytes)", longest.unwrap_or(0), MAX_URI)
+    }
+}
+
+impl JournalEdit {
+    /// Whether some journal could take this edit.
+    ///
+    /// # Errors
+    /// [`StoreError::BoundExceeded`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Initialized | Self::Unsubscribe(_) => Ok(()),
+            Self::LogLevel(level) => at_most("log level (bytes)", level.len(), MAX_WORD),
+            Self::Subscribe(uri) => at_most("subscribed uri (bytes)", uri.len(), MAX_URI),
+            Self::Result { result, protocol_version } => {
+                at_most("initialize result (bytes)", result.len(), MAX_INITIALIZE)?;
+                at_most("protocol version (bytes)", length(protocol_version.as_deref()), MAX_WORD)
+            }
+        }
     }
 }
 

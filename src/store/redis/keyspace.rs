@@ -1,0 +1,139 @@
+//! Where things lie: the names of keys, and which hash slot of a Cluster each falls into. Owns the buckets that sessions
+//! are spread over. Talks to nobody.
+
+use crate::names::SessionId;
+
+/// Over how many hash tags sessions are spread. What is kept beside the sessions (who was last seen when) is kept for
+/// each, so that in a Cluster all nodes share the work.
+pub(super) const BUCKETS: u16 = 256;
+
+/// How many places there are: the buckets and the ring of keys.
+pub(super) const PLACES: usize = BUCKETS as usize + 1;
+
+/// The hash tag that the ring of keys lies under.
+const RING_TAG: &str = "keys";
+
+/// Keys of one hash tag: they lie together in one slot, so that a script may touch several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place(u16);
+
+impl Place {
+    /// Where the ring of sealing keys lies.
+    pub const RING: Self = Self(BUCKETS);
+
+    /// Where a session lies. Ids are random, so any of their bits will do.
+    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below 256")]
+    pub const fn of(id: SessionId) -> Self {
+        Self((id.0 % BUCKETS as u128) as u16)
+    }
+
+    /// All buckets, from the one of that number on.
+    pub fn buckets_from(first: u16) -> impl Iterator<Item = Self> {
+        (0..BUCKETS).map(move |n| Self(first.wrapping_add(n) % BUCKETS))
+    }
+
+    /// All places, in order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..=BUCKETS).map(Self)
+    }
+
+    /// Its number, below [`PLACES`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The hash slot in a Cluster.
+    pub fn slot(self) -> u16 {
+        crc16(self.tag().as_bytes()) % 16_384
+    }
+
+    fn tag(self) -> String {
+        if self == Self::RING { RING_TAG.to_owned() } else { format!("{:02x}", self.0) }
+    }
+}
+
+/// The names of all keys under one prefix.
+#[derive(Debug)]
+pub(super) struct Names {
+    prefix: Box<str>,
+    channel: Box<str>,
+}
+
+impl Names {
+    /// Names under a prefix (without braces) in a database. Channels are common to all databases, so theirs carries its number.
+    pub fn new(prefix: &str, database: u32) -> Self {
+        Self { prefix: prefix.into(), channel: format!("{prefix}:news:{database}").into() }
+    }
+
+    /// The hash of a session or of its tombstone.
+    pub fn session(&self, id: SessionId) -> String {
+        format!("{}:s:{id}", self.base(Place::of(id)))
+    }
+
+    /// The sorted set of a bucket's live sessions by when they were last seen.
+    pub fn seen(&self, place: Place) -> String {
+        format!("{}:seen", self.base(place))
+    }
+
+    /// The sorted set of a bucket's tombstones by how long they stand.
+    pub fn graves(&self, place: Place) -> String {
+        format!("{}:graves", self.base(place))
+    }
+
+    /// The hash of sealing keys.
+    pub fn ring(&self) -> String {
+        format!("{}:ring", self.base(Place::RING))
+    }
+
+    /// The channel on which instances tell each other what they did.
+    pub fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    fn base(&self, place: Place) -> String {
+        format!("{}:{{{}}}", self.prefix, place.tag())
+    }
+}
+
+/// CRC-16/XMODEM, by which a Cluster spreads keys (Redis Cluster specification, appendix A).
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(
+            crc ^ (u16::from(*byte) << 8),
+            |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 },
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_that_of_the_specification() {
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+    }
+
+    #[test]
+    fn a_sessions_keys_share_a_hash_tag() {
+        let (names, id) = (Names::new("moorline", 0), SessionId(0x13f));
+        assert_eq!(names.session(id), "moorline:{3f}:s:0000000000000000000000000000013f");
+        assert_eq!(names.seen(Place::of(id)), "moorline:{3f}:seen");
+        assert_eq!(names.graves(Place::of(id)), "moorline:{3f}:graves");
+        assert_eq!(names.ring(), "moorline:{keys}:ring");
+        assert_eq!(names.channel(), "moorline:news:0");
+    }
+
+    #[test]
+    fn buckets_are_spread_over_the_slots() {
+        let slots: HashSet<u16> = Place::all().map(Place::slot).collect();
+        assert_eq!(slots.len(), PLACES);
+        for third in 0..3 {
+            let here = slots.iter().filter(|slot| **slot / 5462 == third).count();
+            assert!((60..=110).contains(&here), "{here} of {PLACES} in third {third}");
+        }
+        assert_eq!(Place::buckets_from(250).nth(7), Some(Place(1)));
+    }
+}

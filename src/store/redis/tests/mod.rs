@@ -1,0 +1,100 @@
+//! The shared store against real servers: the laws that every store keeps, over each arrangement, and what this one alone
+//! promises when servers stop, hang, fail over and hand their slots on.
+
+mod servers;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::ProptestConfig;
+use proptest::test_runner::TestRunner;
+
+use self::servers::{Certificates, Cluster, DEADLINE, Server, Watched};
+use super::*;
+use crate::config::{Config, StoreUrl};
+use crate::store::contract;
+use crate::store::model::{self, Model};
+
+/// Far longer than the default: these machines are busy, and laws are not about time.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const LIFETIME: Duration = Duration::from_secs(86_400);
+
+fn url(text: &str) -> RedisUrl {
+    let text = format!("[store]\nurl = '{text}'\n[[pool]]\nbackends = ['http://127.0.0.1:1/']\n");
+    match Config::parse("test", &text).unwrap().store.url {
+        StoreUrl::Redis(url) => url,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn options(prefix: &str) -> RedisOptions<'_> {
+    RedisOptions { prefix, ca_file: None, timeout: TIMEOUT, lifetime: LIFETIME }
+}
+
+fn fresh_prefix() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+async fn connected(text: &str, options: RedisOptions<'_>) -> Redis {
+    let store = Redis::start(&url(text), options).unwrap();
+    assert!(store.arrived(DEADLINE).await, "{text}");
+    store
+}
+
+async fn suite(text: &str) {
+    contract::suite(|| async { Arc::new(connected(text, options(&fresh_prefix())).await) as Arc<dyn Sessions> }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_server_keeps_the_contract() {
+    let server = Server::start(&[]);
+    suite(&server.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cluster_keeps_the_contract() {
+    let cluster = Cluster::start();
+    suite(&cluster.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_behind_sentinels_keeps_the_contract() {
+    let watched = Watched::start();
+    suite(&watched.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_behind_a_unix_socket_keeps_the_contract() {
+    let server = Server::start(&[]);
+    suite(&format!("redis+unix://{}?db=3", server.socket().display())).await;
+    assert_eq!(server.cli(&["dbsize"]), "0", "all of it is in the other database");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_with_tls_and_a_password_keeps_the_contract() {
+    let certificates = Certificates::make();
+    let user = ["--requirepass", "other", "--user", "moorline", "on", ">p@ss", "~test-*", "&test-*", "+@all"];
+    let (_server, port) = Server::start_tls(&certificates, &user);
+    let (ca_file, at) = (certificates.path("ca.pem"), format!("moorline:p%40ss@localhost:{port}"));
+    contract::suite(|| async {
+        let prefix = fresh_prefix();
+        let options = RedisOptions { ca_file: Some(&ca_file), ..options(&prefix) };
+        Arc::new(connected(&format!("rediss://{at}"), options).await) as Arc<dyn Sessions>
+    })
+    .await;
+}
+
+#[test]
+fn one_server_agrees_with_the_model() {
+    let server = Server::start(&[]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(128));
+    let agreed = runner.run(&model::acts(60), |acts| {
+        runtime.block_on(async {
+            let store = connected(&server.url(), options(&fresh_prefix())).await;
+            model::agree(&store, &mut Model::default(), acts).await;
+        });
+        Ok(())
+    });
+    agreed.unwrap();
+}
