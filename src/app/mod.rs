@@ -31,6 +31,7 @@ use crate::session::{Event, Parts, Sessions, SetupError};
 use crate::store::disk::{Disk, OpenError};
 use crate::store::memory::Memory;
 use crate::store::redis::{Redis, RedisOptions};
+use crate::store::shared::{Shared as SharedStore, SharedSettings};
 use crate::store::{self, Sessions as Store};
 use crate::tasks::{self, Task};
 use crate::walk::Walk;
@@ -106,8 +107,8 @@ impl App {
     pub async fn start(config: Config, watcher: Watcher) -> Result<Arc<Self>, StartError> {
         let listeners = config.listen.iter().map(|addr| bind(*addr)).collect::<Result<Vec<_>, _>>()?;
         let admin = config.admin.map(bind).transpose()?;
-        let store = open(&config)?;
         let clock = Clock::system();
+        let store = open(&config, &clock)?;
         let resolver = Arc::new(discover::Resolver::system());
         let fleet = Arc::new(Fleet::new(&config.pools));
         for pool in fleet.pools().iter() {
@@ -325,7 +326,7 @@ fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
     listener::bind(addr).map_err(|source| StartError::Listen { addr, source })
 }
 
-fn open(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+fn open(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {
     let settings = &config.store;
     Ok(match &settings.url {
         StoreUrl::Memory => Arc::new(Memory::new(config.session.max)),
@@ -333,7 +334,9 @@ fn open(config: &Config) -> Result<Arc<dyn Store>, StartError> {
         StoreUrl::Redis(url) => {
             let (prefix, ca_file) = (settings.prefix.as_str(), settings.ca_file.as_deref());
             let (timeout, lifetime) = (settings.timeout, config.session.lifetime);
-            Arc::new(Redis::start(url, RedisOptions { prefix, ca_file, timeout, lifetime })?)
+            let far = Redis::start(url, RedisOptions { prefix, ca_file, timeout, lifetime })?;
+            let (limit, when_away) = (config.session.max, settings.when_away);
+            SharedStore::start(Arc::new(far), SharedSettings { limit, lifetime, timeout, when_away }, clock.clone())
         }
     })
 }

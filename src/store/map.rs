@@ -1,6 +1,8 @@
 //! Sessions in maps: every change as one pure, synchronous step. Owns the truth for the memory and
 //! the disk store; knows nothing of durability, files or futures.
 
+mod copies;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +15,8 @@ use super::{
     Sweep,
 };
 use crate::names::{Epoch, SessionId};
+
+pub(super) use copies::Took;
 
 /// How many sessions one sweep looks at for each that it may end.
 const LOOKS_PER_END: usize = 16;

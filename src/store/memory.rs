@@ -24,6 +24,14 @@ impl Memory {
     }
 }
 
+#[cfg(test)]
+impl Memory {
+    /// The map itself.
+    pub(super) const fn map_for_tests(&self) -> &Map {
+        &self.map
+    }
+}
+
 impl Default for Memory {
     fn default() -> Self {
         Self::new(DEFAULT_LIMIT)

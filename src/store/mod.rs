@@ -19,6 +19,7 @@ mod model;
 pub mod record;
 pub mod redis;
 mod saved;
+pub mod shared;
 
 pub use keys::{KeyRing, SealingKey};
 pub use record::{Berth, Journal, JournalEdit, Record};

@@ -1,0 +1,142 @@
+//! The way to the far store, and the breaker in it: every call has a bound, and a store that has not answered a few
+//! times in a row is not asked any more until the keeper has found it back. Knows nothing of what is asked.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::store::{Sessions, StoreError};
+
+/// So many calls in a row must fail before the store is taken to be away.
+const FAILURES: u32 = 3;
+/// Calls that reach over many sessions, in the background, may take so many times the bound of one call.
+const AT_LENGTH: u32 = 20;
+
+/// Why the far store has not answered, where that is our own word.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Away {
+    #[error("the store is away")]
+    Open,
+    #[error("the store did not answer in time")]
+    Slow,
+    #[error("the store has just come back, and other instances may still be writing to it")]
+    Settling,
+}
+
+impl From<Away> for StoreError {
+    fn from(away: Away) -> Self {
+        Self::Unavailable { source: Arc::new(away) }
+    }
+}
+
+/// The far store behind its breaker.
+pub(super) struct Far {
+    store: Arc<dyn Sessions>,
+    /// The bound of one call.
+    timeout: Duration,
+    clock: Clock,
+    /// Calls that failed since one was answered.
+    failures: AtomicU32,
+    /// Whether calls have failed and others were answered after them: what the store was told before may be lost.
+    stumbled: AtomicBool,
+    /// Whether the breaker is open. Watched by calls under way, which then wait no longer.
+    open: watch::Sender<bool>,
+    /// Since when it is open. Guards nothing else; taken when it opens and closes.
+    since: Mutex<Option<Instant>>,
+}
+
+impl Far {
+    pub fn new(store: Arc<dyn Sessions>, timeout: Duration, clock: Clock) -> Self {
+        let open = watch::Sender::new(false);
+        let (failures, stumbled) = (AtomicU32::new(0), AtomicBool::new(false));
+        Self { store, timeout, clock, failures, stumbled, open, since: Mutex::new(None) }
+    }
+
+    /// The store itself, for work that is then given to one of the methods below.
+    pub fn store(&self) -> &dyn Sessions {
+        &*self.store
+    }
+
+    pub fn is_open(&self) -> bool {
+        *self.open.borrow()
+    }
+
+    /// Does what a caller asks for, within the bound of one call; not at all while the breaker is open.
+    pub async fn ask<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.gated(self.timeout, work).await
+    }
+
+    /// The same for work on many sessions that no request waits for.
+    pub async fn ask_at_length<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.gated(self.timeout * AT_LENGTH, work).await
+    }
+
+    /// The keeper's way: past the breaker, and within the bound that work has which no request waits for.
+    pub async fn try_anyway<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let answer = tokio::time::timeout(self.timeout * AT_LENGTH, work).await;
+        self.count(answer.unwrap_or_else(|_| Err(Away::Slow.into())))
+    }
+
+    async fn gated<T>(
+        &self,
+        bound: Duration,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let mut opens = self.open.subscribe();
+        if *opens.borrow_and_update() {
+            return Err(Away::Open.into());
+        }
+        let answer = tokio::select! {
+            biased;
+            answer = tokio::time::timeout(bound, work) => answer.unwrap_or_else(|_| Err(Away::Slow.into())),
+            // The sender lives as long as this call: that it is gone cannot be the reason.
+            _ = opens.wait_for(|open| *open) => return Err(Away::Open.into()),
+        };
+        self.count(answer)
+    }
+
+    fn count<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        match &answer {
+            Err(StoreError::Unavailable { source }) => {
+                if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
+                    self.open(source.as_ref());
+                }
+            }
+            _ if self.failures.load(Ordering::Relaxed) > 0 => {
+                self.failures.store(0, Ordering::Relaxed);
+                self.stumbled.store(true, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+        answer
+    }
+
+    /// Whether the store has failed and answered again since this was asked last.
+    pub fn has_stumbled(&self) -> bool {
+        self.stumbled.swap(false, Ordering::Relaxed)
+    }
+
+    fn open(&self, reason: &(dyn std::error::Error + Send + Sync)) {
+        let opened = self.open.send_if_modified(|open| !std::mem::replace(open, true));
+        if opened {
+            *self.since() = Some(self.clock.now());
+            tracing::warn!(reason = %reason, "store is away: sessions go on with what this instance knows");
+        }
+    }
+
+    /// Lets calls through again. For how long they were not, if they were not.
+    pub fn close(&self) -> Option<Duration> {
+        self.failures.store(0, Ordering::Relaxed);
+        let closed = self.open.send_if_modified(|open| std::mem::replace(open, false));
+        let since = self.since().take().filter(|_| closed)?;
+        Some(self.clock.now().saturating_duration_since(since))
+    }
+
+    fn since(&self) -> MutexGuard<'_, Option<Instant>> {
+        // Nothing that holds the lock leaves its value half changed.
+        self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
