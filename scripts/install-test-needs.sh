@@ -75,6 +75,31 @@ install_node() {
     npm install --prefix "$tools" --no-save --no-audit --no-fund --loglevel=error "node@$version"
 }
 
+# Debian 12 has Valkey among its backports alone, and beside Redis it need not be installed: only unpacked, for the tests.
+install_valkey() {
+    local place="$PWD/$tools/valkey" work
+    has apt-get || fail "missing: valkey-server (8 or later); no apt-get here, install it by hand"
+    work=$(mktemp -d)
+    say "unpacking valkey into $tools/valkey"
+    # Where the release has it, the lists at hand do.
+    if ! (cd "$work" && apt-get download -qq valkey-tools 2>/dev/null); then
+        # shellcheck disable=SC1091
+        echo "deb http://deb.debian.org/debian $(. /etc/os-release && echo "$VERSION_CODENAME")-backports main" >"$work/list"
+        mkdir -p "$work/lists/partial"
+        local options=(-qq -o "Dir::Etc::sourcelist=$work/list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists"
+            -o "Dir::Cache::pkgcache=$work/packages" -o "Dir::Cache::srcpkgcache=$work/sources" -o APT::Sandbox::User=root)
+        apt-get "${options[@]}" update || fail "cannot look for valkey-tools among the backports"
+        (cd "$work" && apt-get "${options[@]}" download valkey-tools) || fail "no valkey-tools: install valkey-server by hand"
+    fi
+    rm -rf "$place"
+    mkdir -p "$place"
+    dpkg-deb -x "$work"/valkey-tools_*.deb "$place"
+    # One program under several names; the package of the server has but the link.
+    ln -sf valkey-check-rdb "$place/usr/bin/valkey-server"
+    rm -rf "$work"
+    "$place/usr/bin/valkey-server" --version >/dev/null || fail "the valkey that was unpacked does not run here"
+}
+
 install_rust_components() {
     has cargo || fail "no cargo: install Rust from https://rustup.rs"
     local missing=()
@@ -86,12 +111,13 @@ install_rust_components() {
     rustup component add "${missing[@]}"
 }
 
-export PATH="$PWD/$tools/node_modules/.bin:$PATH"
+export PATH="$PWD/$tools/node_modules/.bin:$PATH:$PWD/$tools/valkey/usr/bin"
 install_rust_components
 read -ra packages <<<"$(missing_packages)"
 if [ "${#packages[@]}" -gt 0 ]; then install_without_services "${packages[@]}"; fi
 node_is_fit || install_node
-say "node $(node --version), $(python3 --version), $(cargo --version)"
+has valkey-server || install_valkey
+say "node $(node --version), $(python3 --version), $(redis-server --version | cut -d" " -f1-3), $(valkey-server --version | cut -d" " -f1-3), $(cargo --version)"
 tests/sdk/install.sh
 # tests/conformance/run-all.sh installs the suite and its servers by itself.
 say "all that the tests need is here"

@@ -7,8 +7,11 @@ local new = {}
 for n = 6, #ARGV, 2 do new[ARGV[n]] = ARGV[n + 1] end
 local last_seen = new.last_seen
 local function take()
-  redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], unpack(ARGV, 6))
+  -- Not all at once before: a key that is gone may not be written to again while its slot is being moved.
+  for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+    if not new[field] then redis.call('HDEL', KEYS[1], field) end
+  end
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 local function join()

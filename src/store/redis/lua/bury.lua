@@ -4,8 +4,11 @@ local function bury(id, ends, grace)
   local time = redis.call('TIME')
   local left = math.max(tonumber(ends) - tonumber(time[1]), 0) * 1000
   local ttl = math.min(left, 1e12) + tonumber(grace)
-  redis.call('DEL', KEYS[1])
+  -- A key that is gone may not be written to again while its slot is being moved, so it is never gone.
   redis.call('HSET', KEYS[1], 'until', ends)
+  for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+    if field ~= 'until' then redis.call('HDEL', KEYS[1], field) end
+  end
   redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ttl))
   if not KEYS[2] then return end
   redis.call('ZREM', KEYS[2], id)

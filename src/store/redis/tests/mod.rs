@@ -1,14 +1,17 @@
 //! The shared store against real servers: the laws that every store keeps, over each arrangement, and what this one alone
 //! promises when servers stop, hang, fail over and hand their slots on.
 
+mod failover;
+mod outages;
 mod servers;
+mod sharing;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::ProptestConfig;
 use proptest::test_runner::TestRunner;
 
-use self::servers::{Certificates, Cluster, DEADLINE, Server, Watched};
+use self::servers::{Certificates, Cluster, DEADLINE, Program, Server, Watched};
 use super::*;
 use crate::config::{Config, StoreUrl};
 use crate::store::contract;
@@ -45,27 +48,67 @@ async fn suite(text: &str) {
     contract::suite(|| async { Arc::new(connected(text, options(&fresh_prefix())).await) as Arc<dyn Sessions> }).await;
 }
 
+/// Calls until the store answers as it should; every call must answer within a time in any case.
+async fn until_ok<T, F>(what: &str, call: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let answered = async {
+        loop {
+            match in_time(call()).await {
+                Ok(value) => return value,
+                Err(StoreError::Unavailable { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
+                Err(error) => panic!("{what}: {error:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, answered).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+}
+
+/// Waits until something is so.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let waited = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, waited).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
+}
+
+/// A call that does not hang, whatever the servers do: the timeout, and what a busy machine may add to it.
+async fn in_time<T>(call: impl Future<Output = T>) -> T {
+    tokio::time::timeout(TIMEOUT + Duration::from_secs(5), call).await.expect("a call must not hang")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_server_keeps_the_contract() {
-    let server = Server::start(&[]);
+    let server = Server::start(Program::Redis, &[]);
     suite(&server.url()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_cluster_keeps_the_contract() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::start(Program::Redis);
+    suite(&cluster.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn valkey_keeps_the_contract_alone_and_as_a_cluster() {
+    let server = Server::start(Program::Valkey, &[]);
+    suite(&server.url()).await;
+    let cluster = Cluster::start(Program::Valkey);
     suite(&cluster.url()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_server_behind_sentinels_keeps_the_contract() {
-    let watched = Watched::start();
+    let watched = Watched::start(Program::Redis);
     suite(&watched.url()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_server_behind_a_unix_socket_keeps_the_contract() {
-    let server = Server::start(&[]);
+    let server = Server::start(Program::Redis, &[]);
     suite(&format!("redis+unix://{}?db=3", server.socket().display())).await;
     assert_eq!(server.cli(&["dbsize"]), "0", "all of it is in the other database");
 }
@@ -74,7 +117,7 @@ async fn a_server_behind_a_unix_socket_keeps_the_contract() {
 async fn a_server_with_tls_and_a_password_keeps_the_contract() {
     let certificates = Certificates::make();
     let user = ["--requirepass", "other", "--user", "moorline", "on", ">p@ss", "~test-*", "&test-*", "+@all"];
-    let (_server, port) = Server::start_tls(&certificates, &user);
+    let (_server, port) = Server::start_tls(&certificates, "server.pem", &user);
     let (ca_file, at) = (certificates.path("ca.pem"), format!("moorline:p%40ss@localhost:{port}"));
     contract::suite(|| async {
         let prefix = fresh_prefix();
@@ -86,7 +129,7 @@ async fn a_server_with_tls_and_a_password_keeps_the_contract() {
 
 #[test]
 fn one_server_agrees_with_the_model() {
-    let server = Server::start(&[]);
+    let server = Server::start(Program::Redis, &[]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut runner = TestRunner::new(ProptestConfig::with_cases(128));
     let agreed = runner.run(&model::acts(60), |acts| {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,6 +13,29 @@ use tempfile::TempDir;
 
 /// How long a server may take for anything.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    Redis,
+    Valkey,
+}
+
+impl Program {
+    fn command(self) -> Command {
+        let unpacked = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/valkey/usr/bin/valkey-server");
+        Command::new(match self {
+            Self::Redis => "redis-server",
+            Self::Valkey if Path::new(unpacked).exists() => unpacked,
+            Self::Valkey => "valkey-server",
+        })
+    }
+
+    fn run(self, command: &mut Command) -> Child {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        child.unwrap_or_else(|error| panic!("{self:?}: {error}; scripts/install-test-needs.sh brings it"))
+    }
+}
 
 /// Ports that were handed out: the system may name one twice before it is taken.
 static HANDED_OUT: Mutex<Vec<u16>> = Mutex::new(Vec::new());
@@ -47,46 +70,46 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 pub struct Server {
     pub port: u16,
     pub directory: TempDir,
+    program: Program,
     arguments: Vec<String>,
     child: Option<Child>,
 }
 
 impl Server {
     /// Starts one and waits until it answers. Keeps nothing on disk unless the arguments say so.
-    pub fn start(arguments: &[&str]) -> Self {
-        Self::start_on(free_port(), arguments)
+    pub fn start(program: Program, arguments: &[&str]) -> Self {
+        Self::start_on(free_port(), program, arguments)
     }
 
-    pub fn start_on(port: u16, arguments: &[&str]) -> Self {
+    pub fn start_on(port: u16, program: Program, arguments: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut server = Self { port, directory, arguments, child: None };
+        let mut server = Self { port, directory, program, arguments, child: None };
         server.start_again();
         server
     }
 
     /// Starts one that serves TLS too, on the port that is returned, with that certificate.
-    pub fn start_tls(certificates: &Certificates, more: &[&str]) -> (Self, u16) {
+    pub fn start_tls(certificates: &Certificates, certificate: &str, more: &[&str]) -> (Self, u16) {
         let port = free_port();
         let path = |name: &str| certificates.path(name).display().to_string();
-        let (certificate, key, ca) = (path("server.pem"), path("server.key"), path("ca.pem"));
+        let (certificate, key, ca) = (path(certificate), path("server.key"), path("ca.pem"));
         let port_text = port.to_string();
         let mut arguments = vec!["--tls-port", &port_text, "--tls-cert-file", &certificate, "--tls-key-file", &key];
         arguments.extend(["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"]);
         arguments.extend(more);
-        (Self::start(&arguments), port)
+        (Self::start(Program::Redis, &arguments), port)
     }
 
     /// Starts it again, on the same port, in the same directory.
     pub fn start_again(&mut self) {
         self.stop();
         let socket = self.socket();
-        let mut command = Command::new("redis-server");
+        let mut command = self.program.command();
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning"]);
         command.args(["--unixsocket", socket.to_str().unwrap(), "--logfile", "log"]);
         command.args(&self.arguments).current_dir(self.directory.path());
-        self.child =
-            Some(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("redis-server is installed"));
+        self.child = Some(self.program.run(&mut command));
         until("a server starts", || UnixStream::connect(&socket).is_ok() && self.is_ready());
     }
 
@@ -149,9 +172,10 @@ impl Certificates {
         openssl(&format!("req -x509 {key} -keyout other.key -out other.pem -days 2 -subj /CN=other-ca"));
         openssl(&format!("req {key} -keyout server.key -out server.csr -subj /CN=redis"));
         fs::write(directory.path().join("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n").unwrap();
-        openssl(
-            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem",
-        );
+        fs::write(directory.path().join("elsewhere"), "subjectAltName=DNS:elsewhere.test\n").unwrap();
+        let sign = "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2";
+        openssl(&format!("{sign} -extfile names -out server.pem"));
+        openssl(&format!("{sign} -extfile elsewhere -out elsewhere.pem"));
         Self { directory }
     }
 
@@ -167,11 +191,11 @@ pub struct Watched {
 }
 
 impl Watched {
-    pub fn start() -> Self {
-        let primary = Server::start(&[]);
-        let replica = Server::start(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
+    pub fn start(program: Program) -> Self {
+        let primary = Server::start(program, &[]);
+        let replica = Server::start(program, &["--replicaof", "127.0.0.1", &primary.port.to_string()]);
         until("the replica is in step", || replica.cli(&["info", "replication"]).contains("master_link_status:up"));
-        let sentinels: Vec<Server> = (0..3).map(|_| sentinel(primary.port)).collect();
+        let sentinels: Vec<Server> = (0..3).map(|_| sentinel(program, primary.port)).collect();
         for sentinel in &sentinels {
             until("the sentinels know each other and the replica", || {
                 let known = sentinel.cli(&["sentinel", "master", "mymaster"]);
@@ -187,7 +211,7 @@ impl Watched {
     }
 }
 
-fn sentinel(watched: u16) -> Server {
+fn sentinel(program: Program, watched: u16) -> Server {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("sentinel.conf");
     let text = format!(
@@ -195,12 +219,12 @@ fn sentinel(watched: u16) -> Server {
          sentinel failover-timeout mymaster 10000\n"
     );
     fs::write(&file, text).unwrap();
-    let mut server = Server { port: free_port(), directory, arguments: Vec::new(), child: None };
+    let mut server = Server { port: free_port(), directory, program, arguments: Vec::new(), child: None };
     let socket = server.socket();
-    let mut command = Command::new("redis-server");
+    let mut command = program.command();
     command.arg(&file).args(["--sentinel", "--port", &server.port.to_string(), "--bind", "127.0.0.1"]);
     command.args(["--unixsocket", socket.to_str().unwrap(), "--logfile", "log"]).current_dir(server.directory.path());
-    server.child = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
+    server.child = Some(program.run(&mut command));
     until("a sentinel starts", || UnixStream::connect(&socket).is_ok() && server.is_ready());
     server
 }
@@ -212,15 +236,17 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     lines.next()
 }
 
+const CLUSTERED: [&str; 6] =
+    ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-config-file", "nodes"];
+
 /// Three primaries and three replicas.
 pub struct Cluster {
     pub nodes: Vec<Server>,
 }
 
 impl Cluster {
-    pub fn start() -> Self {
-        let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-config-file", "nodes"];
-        let nodes: Vec<Server> = (0..6).map(|_| Server::start(&options)).collect();
+    pub fn start(program: Program) -> Self {
+        let nodes: Vec<Server> = (0..6).map(|_| Server::start(program, &CLUSTERED)).collect();
         let addresses: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         let mut create = Command::new("redis-cli");
         create.args(["--cluster", "create"]).args(&addresses).args(["--cluster-replicas", "1", "--cluster-yes"]);
@@ -229,6 +255,18 @@ impl Cluster {
         let cluster = Self { nodes };
         cluster.settled();
         cluster
+    }
+
+    /// One more node, without slots.
+    pub fn join(&mut self, program: Program) {
+        let node = Server::start(program, &CLUSTERED);
+        assert_eq!(node.cli(&["cluster", "meet", "127.0.0.1", &self.nodes[0].port.to_string()]), "OK");
+        self.nodes.push(node);
+        let all = format!("cluster_known_nodes:{}", self.nodes.len());
+        for node in &self.nodes {
+            until("all know the new node", || node.cli(&["cluster", "info"]).contains(&all));
+        }
+        self.settled();
     }
 
     /// Waits until all that run agree that all is well.
