@@ -15,8 +15,8 @@ use crate::store::{Lookup, Notice, Record, Seen, StoreError, Sweep};
 
 /// Sessions that one script touches.
 const TOUCHED: usize = 32;
-/// Scripts that are sent at once.
-const SENT: usize = 64;
+/// Scripts that are sent at once: few enough that nobody else waits for the server noticeably.
+const SENT: usize = 16;
 /// Sessions that are ended, or looked up, at once: their records come back.
 const RECORDS: usize = 32;
 /// The most sessions of one bucket that one sweep takes up.
@@ -68,7 +68,7 @@ impl Redis {
                 return Ok(ended);
             }
         }
-        for ids in graves.chunks(SENT) {
+        for ids in graves.chunks(RECORDS) {
             if self.on_sessions(ids, |id| self.forget_script(*id, sweep.now)).await.iter().any(Result::is_err) {
                 break;
             }

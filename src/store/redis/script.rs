@@ -18,6 +18,11 @@ pub(super) struct Script {
 macro_rules! scripts {
     ($($name:ident = $($file:literal)+;)*) => {
         $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::new(concat!($(include_str!($file)),+)));)*
+
+        /// The commands that make a server know all scripts.
+        pub(super) fn loading() -> Vec<Cmd> {
+            vec![$(redis::cmd("SCRIPT").arg("LOAD").arg($name.text).clone()),*]
+        }
     };
 }
 

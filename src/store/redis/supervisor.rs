@@ -14,6 +14,7 @@ use super::dial::{Address, Dialer};
 use super::discover::{Scout, View};
 use super::fields;
 use super::routes::{Alarm, Routes};
+use super::script;
 use super::server::{Server, Standing};
 use super::trouble::Trouble;
 use crate::clock::Chance;
@@ -38,6 +39,8 @@ pub(super) struct Supervisor {
     view: View,
     servers: BTreeMap<Address, Arc<Server>>,
     wanted: BTreeMap<Address, u8>,
+    /// Whether nobody was connected when it was looked last; `None` before the first look.
+    away: Option<bool>,
     routes: watch::Sender<Arc<Routes>>,
     alarm: Arc<Alarm>,
     chance: Chance,
@@ -53,6 +56,7 @@ impl Supervisor {
             view: View::default(),
             servers: BTreeMap::new(),
             wanted: BTreeMap::new(),
+            away: None,
             routes,
             alarm,
             chance: Chance::system(),
@@ -96,18 +100,24 @@ impl Supervisor {
             Err(why) => trouble = Some(why),
         }
         let failed = self.connect().await;
-        let before = !self.routes.borrow().servers().is_empty();
         let routes = self.drawn();
-        let (whole, now) = (routes.are_whole(), !routes.servers().is_empty());
+        let (whole, away) = (routes.are_whole(), routes.servers().is_empty());
         self.routes.send_replace(Arc::new(routes));
         let trouble = trouble.or(failed);
-        match (before, now, &trouble) {
-            (false, true, _) => tracing::info!(servers = self.servers.len(), "connected to the store"),
-            (true, false, Some(trouble)) => tracing::warn!(error = trouble as &dyn Error, "the store is away"),
-            (_, _, Some(trouble)) => tracing::debug!(error = trouble as &dyn Error, "not all of the store is well"),
+        self.tell(away, trouble.as_ref());
+        whole && !condemned && trouble.is_none()
+    }
+
+    /// Logs that the store has gone or come, once each time.
+    fn tell(&mut self, away: bool, trouble: Option<&Trouble>) {
+        let error = trouble.map(|trouble| trouble as &dyn Error);
+        let was_away = self.away.replace(away);
+        match (was_away, away) {
+            (None | Some(false), true) => tracing::warn!(error, "the store is away"),
+            (None | Some(true), false) => tracing::info!(servers = self.servers.len(), "connected to the store"),
+            _ if error.is_some() => tracing::debug!(error, "not all of the store is well"),
             _ => {}
         }
-        whole && !condemned && trouble.is_none()
     }
 
     /// Keeps who is alive of those that are needed, and connects to the others.
@@ -171,6 +181,8 @@ async fn connected(
     }
     let server = dialer.server(&address).await?;
     check(dialer, &server, doubts).await?;
+    // Whoever asks sends the script where this fails.
+    let _ = tokio::time::timeout(dialer.patience, server.several(script::loading())).await;
     Ok(Arc::new(server))
 }
 

@@ -116,8 +116,12 @@ async fn a_server_behind_a_unix_socket_keeps_the_contract() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_server_with_tls_and_a_password_keeps_the_contract() {
     let certificates = Certificates::make();
-    let user = ["--requirepass", "other", "--user", "moorline", "on", ">p@ss", "~test-*", "&test-*", "+@all"];
-    let (_server, port) = Server::start_tls(&certificates, "server.pem", &user);
+    let (server, port) = Server::start_tls(&certificates, "server.pem", &[]);
+    let documented =
+        include_str!("../../../../docs/redis.md").lines().find(|line| line.starts_with("ACL SETUSER")).unwrap();
+    let user = documented.replace("PASSWORD", "p@ss").replace("moorline:", "test-*:");
+    assert_eq!(server.cli(&user.split(' ').collect::<Vec<_>>()), "OK", "what the page says is enough");
+    server.cli(&["config", "set", "requirepass", "other"]);
     let (ca_file, at) = (certificates.path("ca.pem"), format!("moorline:p%40ss@localhost:{port}"));
     contract::suite(|| async {
         let prefix = fresh_prefix();
