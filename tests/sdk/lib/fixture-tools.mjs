@@ -12,10 +12,11 @@ const READ_ONLY = { readOnlyHint: true };
 
 const text = (value) => ({ content: [{ type: 'text', text: typeof value === 'string' ? value : JSON.stringify(value) }] });
 
-/** State of the process: `key` seals the request state of input_required results. */
-export function newWorld(name, key) {
+/** State of the process: `key` seals the request state of input_required results, `ledger` outlives the process. */
+export function newWorld(name, key, ledger) {
   return {
     name,
+    ledger,
     cancelled: [],
     counter: 0,
     modernCalls: 0,
@@ -35,6 +36,7 @@ export function buildServer(world, era, session) {
   );
   addPlain(server, world, era, session);
   addSlow(server, world);
+  addCounted(server, world, session);
   addQuestions(server, world, era);
   addStreams(server, world, era);
   addResource(server, world, era, session);
@@ -83,12 +85,25 @@ function addSlow(server, world) {
   });
 }
 
+/** Each execution is written down, under the label that the caller gave it, before anybody can hear of it. */
+function addCounted(server, world, session) {
+  const inputSchema = z.object({ label: z.string().default(''), ms: z.number().default(0) });
+  const execute = (what) => async ({ label, ms }, ctx) => {
+    world.ledger.write(what, { label, session: ctx.sessionId, moored: session?.moored });
+    await sleep(ms);
+    return text({ label, name: world.name });
+  };
+  server.registerTool('record', { description: 'must not run twice', inputSchema }, execute('record'));
+  server.registerTool('look', { description: 'may run twice', annotations: READ_ONLY, inputSchema }, execute('look'));
+}
+
 function addQuestions(server, world, era) {
   const requestedSchema = { type: 'object', properties: { name: { type: 'string' } }, required: ['name'] };
   const question = { message: 'What is your name?', requestedSchema };
-  server.registerTool('elicit', { description: 'asks the user', inputSchema: z.object({}) }, async (_args, ctx) => {
+  server.registerTool('elicit', { description: 'asks the user', inputSchema: z.object({ label: z.string().default('') }) }, async ({ label }, ctx) => {
     if (era === 'legacy') {
-      const answer = await ctx.mcpReq.elicitInput(question);
+      const answer = await ctx.mcpReq.elicitInput(label === '' ? question : { ...question, message: label });
+      world.ledger.write('answered', { label, content: answer.content });
       return text({ action: answer.action, content: answer.content ?? null, asked: 1 });
     }
     const answer = inputResponse(ctx.mcpReq.inputResponses, 'name');
