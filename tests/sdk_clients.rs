@@ -379,8 +379,9 @@ fn a_backend_killed_in_the_middle_of_a_call() {
         if lost["outcome"] != "rpc_error" || lost["code"] != 502 || lost["data"]["reason"] != "outcome_unknown" {
             return Err(format!("{}: the lost call: {lost}", client.kind.name));
         }
-        // Its session lives on, on another server.
-        client.call("whoami").map(drop)
+        // The call is lost; its session lives on, on another server, and the stream with it.
+        client.call("whoami")?;
+        opened_once(client)
     });
 }
 
@@ -399,6 +400,30 @@ fn a_pool_that_is_killed_and_started_anew() {
     moorline.sees_all(true);
     each_client(&mut clients, |client| {
         // Its server's memory is gone, and its session is rebuilt.
+        client.call("whoami")?;
+        hears(client)
+    });
+}
+
+#[test]
+fn a_pool_that_is_killed_and_started_anew_where_sessions_do_not_move() {
+    let mut servers = replicas();
+    let moorline = Moorline::start(&Backends::of(&servers), "", &format!("rehome = \"never\"\n{WATCHFUL}"));
+    let mut clients = Client::all(&moorline.url());
+    settle(&mut clients);
+    servers.iter_mut().for_each(Server::kill);
+    moorline.sees_all(false);
+    each_client(&mut clients, |client| {
+        client.refused("nobody there", &json!({ "call": "whoami" }))?.is("nobody there", &[503])
+    });
+    servers.iter_mut().for_each(Server::restart);
+    moorline.sees_all(true);
+    each_client(&mut clients, |client| {
+        if client.kind.legacy {
+            // Its server's memory is gone: it hears so at once, and only then has to start over.
+            client.refused("session gone", &json!({ "call": "whoami" }))?.is("session gone", &[404, 32600])?;
+            client.expect(&json!({ "connect": true }))?;
+        }
         client.call("whoami").map(drop)
     });
 }
