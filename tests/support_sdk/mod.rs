@@ -1,5 +1,6 @@
 //! What the tests with official SDK clients stand on: fixture servers, the real Moorline, and clients that are steered by
 //! JSON lines (`tests/sdk/README.md`). Every process is ended with the value that owns it.
+#![allow(dead_code, unused_imports, reason = "each test takes the part that it needs")]
 
 mod client;
 mod moorline;
