@@ -265,8 +265,9 @@ impl Rehome {
         let old = (task.from.backend != backend.id).then(|| (*task.from).clone());
         match (&stands, old) {
             (Ok(true), Some(old)) => self.cast_off_later(task, &old),
-            (Ok(true), None) => {}
-            _ => self.cast_off(task.pool, &berth, &task.moored.stable_id, task.credentials),
+            // Where the store did not answer, nobody knows which of the two stands: whoever does not may linger.
+            (Ok(true), None) | (Err(Cause::StoreAway), _) => {}
+            (Ok(false) | Err(_), _) => self.cast_off(task.pool, &berth, &task.moored.stable_id, task.credentials),
         }
         stands?;
         tracing::info!(session = %task.moored.id, to = %backend.name, epoch = epoch.0, took_ms, "session rehomed");

@@ -17,6 +17,9 @@ use crate::store::{Berth, Lookup, Notice, Record, SealingKey, Seen, StoreError, 
 /// How many sessions one round of expiry ends at most; the next round takes the rest.
 const EXPIRE_AT_ONCE: usize = 1000;
 
+/// A store that is shared has to look through all its shards for what has expired: once a minute will do.
+const EXPIRE_EVERY: u64 = 12;
+
 /// Of a store that is shared, each round confirms this part of the sessions that were not used: each within the lease of 30 s.
 const CONFIRM_EVERY: u64 = 5;
 
@@ -56,11 +59,7 @@ impl Sessions {
             Ok(news) => news.into_iter().for_each(|(id, lookup)| self.take_news(id, &lookup)),
             Err(error) => tracing::debug!(%error, "the store did not take which sessions were used"),
         }
-        let sweep = Sweep { now, idle: settings.idle, lifetime: settings.lifetime, limit: EXPIRE_AT_ONCE };
-        let expired = self.store.expire(sweep).await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "the store did not say which sessions have expired");
-            Vec::new()
-        });
+        let expired = self.expire(now, round, &settings).await;
         expired.iter().for_each(|(id, _)| self.let_go(*id));
         self.forget_expired(now, &settings);
         self.recount();
@@ -68,6 +67,17 @@ impl Sessions {
             self.refresh_ring().await;
         }
         expired.iter().map(|(id, record)| Abandoned::of(*id, record)).collect()
+    }
+
+    async fn expire(&self, now: u64, round: u64, settings: &SessionSettings) -> Vec<(SessionId, Arc<Record>)> {
+        if self.store.is_shared() && round % EXPIRE_EVERY != EXPIRE_EVERY - 1 {
+            return Vec::new();
+        }
+        let sweep = Sweep { now, idle: settings.idle, lifetime: settings.lifetime, limit: EXPIRE_AT_ONCE };
+        self.store.expire(sweep).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the store did not say which sessions have expired");
+            Vec::new()
+        })
     }
 
     fn seen(&self, now: u64, round: u64) -> Vec<Seen> {
