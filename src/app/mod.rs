@@ -39,6 +39,9 @@ use crate::walk::Walk;
 /// How often a drain looks whether requests are still in flight.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// At the start a store that several instances share is waited for so long.
+const ARRIVAL: Duration = Duration::from_secs(3);
+
 /// At the end of a drain the store has this long to write what it still holds.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -108,7 +111,7 @@ impl App {
         let listeners = config.listen.iter().map(|addr| bind(*addr)).collect::<Result<Vec<_>, _>>()?;
         let admin = config.admin.map(bind).transpose()?;
         let clock = Clock::system();
-        let store = open(&config, &clock)?;
+        let store = open(&config, &clock).await?;
         let resolver = Arc::new(discover::Resolver::system());
         let fleet = Arc::new(Fleet::new(&config.pools));
         for pool in fleet.pools().iter() {
@@ -326,7 +329,7 @@ fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
     listener::bind(addr).map_err(|source| StartError::Listen { addr, source })
 }
 
-fn open(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {
+async fn open(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {
     let settings = &config.store;
     Ok(match &settings.url {
         StoreUrl::Memory => Arc::new(Memory::new(config.session.max)),
@@ -335,6 +338,10 @@ fn open(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {
             let (prefix, ca_file) = (settings.prefix.as_str(), settings.ca_file.as_deref());
             let (timeout, lifetime) = (settings.timeout, config.session.lifetime);
             let far = Redis::start(url, RedisOptions { prefix, ca_file, timeout, lifetime })?;
+            // Whoever serves before it has seen the store seals with a key that the others do not know yet.
+            if !far.arrived(ARRIVAL).await {
+                tracing::warn!("the store is not there yet; sessions are served without it and written when it comes");
+            }
             let (limit, when_away) = (config.session.max, settings.when_away);
             SharedStore::start(Arc::new(far), SharedSettings { limit, lifetime, timeout, when_away }, clock.clone())
         }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
@@ -71,18 +72,23 @@ impl Workers {
     /// Accepts until the instance closes.
     pub async fn accept(self: Arc<Self>, listener: TcpListener, drain: Drain) {
         let loopback = listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback());
+        let place = |stream, peer| self.place(stream, Connection { peer, loopback, hop: Arc::new(Hop::new(peer)) });
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = drain.reached(Phase::Parting) => return,
+                () = drain.reached(Phase::Parting) => break,
             };
             match accepted {
-                Ok((stream, peer)) => self.place(stream, Connection { peer, loopback, hop: Arc::new(Hop::new(peer)) }),
+                Ok((stream, peer)) => place(stream, peer),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(REST).await;
                 }
             }
+        }
+        // Whoever the system has let in already would be cut off with the request under way.
+        while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+            place(stream, peer);
         }
     }
 

@@ -42,6 +42,9 @@ pub struct Server {
     bounds: Bounds,
 }
 
+/// While this instance goes, a new connection's first request is waited for so long.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
 type Answer = Response<During<Observed<RelayBody>>>;
 
 impl Server {
@@ -73,7 +76,7 @@ impl Server {
         let limit = self.bounds.header_timeout;
         let first = tokio::select! {
             first = tokio::time::timeout(limit, speaks_h2(&stream)) => first,
-            () = self.drain.reached(Phase::Parting) => return Ok(()),
+            () = self.no_request_came() => return Ok(()),
         };
         let Ok(speaks_h2) = first else { return Ok(()) };
         let io = TokioIo::new(Guarded::new(stream, Arc::clone(&guard)));
@@ -90,11 +93,19 @@ impl Server {
             .max_buf_size(self.bounds.max_header_block.max(self.bounds.max_url) + SLACK)
             .serve_connection(io, service);
         let mut served = pin!(served);
+        // Looked at first: a request that has come already is answered before the connection closes.
         tokio::select! {
+            biased;
             result = served.as_mut() => return result,
             () = self.drain.reached(Phase::Parting) => served.as_mut().graceful_shutdown(),
         }
         served.await
+    }
+
+    /// A connection that was accepted may have its first request under way when this instance goes.
+    async fn no_request_came(&self) {
+        self.drain.reached(Phase::Parting).await;
+        tokio::time::sleep(FIRST_REQUEST).await;
     }
 
     async fn serve_h2(&self, io: TokioIo<Guarded>, from: Connection, guard: Arc<Guard>) -> hyper::Result<()> {

@@ -22,6 +22,9 @@ use crate::walk::Walk;
 /// Connections that wait to be taken over by a thread at most.
 const MOST_WAITING: usize = 1024;
 
+/// After the listener has closed, connections may still be handed over for so long.
+const LAST_ARRIVALS: Duration = Duration::from_millis(100);
+
 /// After the last phase of the drain, connections have this long to write what is left.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -112,6 +115,12 @@ impl Drop for Counted {
     }
 }
 
+/// What was accepted before the listener closed is still on its way here for a moment.
+async fn parted(drain: &Drain) {
+    drain.reached(Phase::Parting).await;
+    tokio::time::sleep(LAST_ARRIVALS).await;
+}
+
 async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>) {
     let Plan { walk, fleet, drain, bounds } = plan;
     let relay = tasks::spawn("relay", Arc::clone(&walk.relay).keep());
@@ -129,7 +138,7 @@ async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>) {
     loop {
         let (stream, connection, counted) = tokio::select! {
             Some(handed) = handed.recv() => handed,
-            () = drain.reached(Phase::Parting) => break,
+            () = parted(&drain) => break,
         };
         let (server, guard) = (Arc::clone(&server), Guard::new(&sweep, &bounds));
         crew.spawn(async move {

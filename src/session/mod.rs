@@ -43,8 +43,8 @@ pub struct Sessions {
     catalogue: Catalogue,
     /// Rounds of upkeep so far.
     rounds: AtomicU64,
-    /// When the ring was last asked for, in unix seconds.
-    ring_asked: AtomicU64,
+    /// Held by whoever asks for the ring because of an id under a key that is not known here.
+    ring_asked: tokio::sync::Mutex<()>,
     watcher: Box<dyn Fn(&Event) + Send + Sync>,
 }
 
@@ -132,7 +132,7 @@ impl Sessions {
             known: DashMap::new(),
             catalogue: Catalogue::default(),
             rounds: AtomicU64::new(0),
-            ring_asked: AtomicU64::new(0),
+            ring_asked: tokio::sync::Mutex::default(),
             watcher: parts.watcher,
         };
         sessions.take_stock().await?;

@@ -26,8 +26,11 @@ const CONFIRM_EVERY: u64 = 5;
 /// The ring is asked for again after so many rounds.
 const RING_EVERY: u64 = 6;
 
+/// How long the ring may take to come, with all that wait for it before.
+const RING_LIMIT: Duration = Duration::from_secs(2);
+
 /// An id under an unknown key makes the ring be asked for, once in this time at most.
-const RING_REST: Duration = Duration::from_secs(1);
+const RING_REST: Duration = Duration::from_millis(100);
 
 /// A session that a backend still holds, and that nobody will use there any more.
 #[derive(Clone, Debug)]
@@ -173,7 +176,6 @@ impl Sessions {
 
     /// Asks for the ring of sealing keys.
     async fn refresh_ring(&self) {
-        self.ring_asked.store(self.clock.unix(), Ordering::Relaxed);
         // Where the store was emptied, it gets a key that is in use already; the layer above it brings the others.
         let Ok(offer) = new_key(&self.clock) else { return };
         match self.store.keys(offer).await {
@@ -184,11 +186,20 @@ impl Sessions {
 
     /// An id under a key that is not known here: another instance may have made it a moment ago.
     pub(super) async fn open_anew(&self, text: &str) -> Result<Claim, Cause> {
-        let asked = self.ring_asked.load(Ordering::Relaxed);
-        if self.clock.unix().saturating_sub(asked) >= RING_REST.as_secs() {
-            drop(tokio::time::timeout(self.timeout, self.refresh_ring()).await);
+        if !self.store.is_shared() {
+            return Err(Cause::SessionUnknown);
         }
-        let gone = if self.store.is_away() { Cause::StoreAway } else { Cause::SessionUnknown };
+        // One at a time, each after a rest: ids under keys that never were shall not cost the store much.
+        let asking = async {
+            let _turn = self.ring_asked.lock().await;
+            tokio::time::sleep(RING_REST).await;
+            if Claim::open(text, &self.ring.load()).is_err() {
+                self.refresh_ring().await;
+            }
+        };
+        let asked = tokio::time::timeout(RING_LIMIT, asking).await;
+        let is_known_to_be_gone = asked.is_ok() && !self.store.is_away();
+        let gone = if is_known_to_be_gone { Cause::SessionUnknown } else { Cause::StoreAway };
         Claim::open(text, &self.ring.load()).map_err(|_| gone)
     }
 

@@ -49,7 +49,7 @@ fn run(cut: impl Fn(&Cable)) {
     let meanwhile: Vec<Client> = addrs.iter().map(|addr| Client::open(*addr)).collect();
     last_for(CUT_OFF);
     cable.mend();
-    fleet.instances[2].wait_for_health("ok");
+    fleet.instances[2].wait_for_health("ready");
     load.go_on_for(A_WHILE);
     let tally = load.stop();
     println!("one of three instances cut off from Redis while a backend dies: {}", tally.summary());

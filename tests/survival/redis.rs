@@ -50,7 +50,7 @@ fn ten_seconds_without_redis_and_then_an_empty_one_cost_no_session() {
     let mut late = newcomers(&fleet, 5);
     last_for(Duration::from_secs(5));
     redis.start_again_empty();
-    fleet.instances.iter().for_each(|instance| instance.wait_for_health("ok"));
+    fleet.instances.iter().for_each(|instance| instance.wait_for_health("ready"));
     eventually("all records in the empty Redis", || (redis.records().len() >= before + 5).then_some(()));
     all_live(&mut late);
     // What an instance knows by itself counts for nothing now.
@@ -87,7 +87,7 @@ fn a_sentinel_failover_costs_no_session() {
     sentinels.primary.kill();
     let mut late = newcomers(&fleet, 5);
     sentinels.wait_for_failover();
-    fleet.instances.iter().for_each(|instance| instance.wait_for_health("ok"));
+    fleet.instances.iter().for_each(|instance| instance.wait_for_health("ready"));
     eventually("all records at the new primary", || (sentinels.replica.records().len() >= 55).then_some(()));
     late.extend(newcomers(&fleet, 5));
     let killed = fleet.restart_instances(|| load.go_on_for(A_WHILE / 2));
@@ -111,7 +111,7 @@ fn slots_that_move_and_a_primary_that_dies_in_a_cluster_cost_no_session() {
     cluster.nodes[1].kill();
     late.extend(newcomers(&fleet, 5));
     cluster.wait_for_failover(1);
-    fleet.instances.iter().for_each(|instance| instance.wait_for_health("ok"));
+    fleet.instances.iter().for_each(|instance| instance.wait_for_health("ready"));
     late.extend(newcomers(&fleet, 10));
     load.go_on_for(A_WHILE);
     all_live(&mut late);
@@ -131,7 +131,7 @@ fn an_instance_that_starts_without_redis_serves_and_agrees_later() {
     let mut early: Vec<Client> = addrs.iter().map(|addr| Client::open(*addr)).collect();
     all_live(&mut early);
     redis.start_again_empty();
-    fleet.instances.iter().for_each(|instance| instance.wait_for_health("ok"));
+    fleet.instances.iter().for_each(|instance| instance.wait_for_health("ready"));
     let late = addrs.map(Client::open);
     for (client, addr) in early.iter().chain(&late).flat_map(|client| addrs.map(|addr| (client, addr))) {
         eventually("each instance's ids are good at each", || {
@@ -158,6 +158,6 @@ fn an_instance_may_refuse_new_sessions_while_redis_is_away() {
     assert!(answer.header("retry-after").is_some());
     assert!(client.call("look", &json!({})).is_done(), "a session that was there goes on");
     redis.start_again();
-    fleet.instances[0].wait_for_health("ok");
+    fleet.instances[0].wait_for_health("ready");
     assert!(Client::open(client.addr).call("look", &json!({})).is_done());
 }
