@@ -21,6 +21,10 @@ use crate::tasks;
 /// How long a note to the journal may take that nobody waits for.
 const NOTE_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// A note that the store does not take now is told again after this time, for so long.
+const NOTE_REST: std::time::Duration = std::time::Duration::from_millis(500);
+const NOTE_AGAIN: std::time::Duration = std::time::Duration::from_secs(600);
+
 /// A body beyond this many bytes is no refusal by a transport.
 const LONGEST_REFUSAL: usize = 4096;
 
@@ -207,7 +211,7 @@ impl Sessions {
     }
 
     /// Notes what accepted notifications and batches have changed, before the client hears that they were accepted.
-    async fn note_all(&self, moored: &Moored, exchange: &Exchange) {
+    async fn note_all(self: &Arc<Self>, moored: &Arc<Moored>, exchange: &Exchange) {
         let acts: &[Act] = match &exchange.ask {
             Ask::Note(act) => std::slice::from_ref(act),
             Ask::Batch(acts) => acts,
@@ -218,19 +222,32 @@ impl Sessions {
         }
     }
 
-    async fn note(&self, moored: &Moored, edit: JournalEdit) {
-        if let Err(error) = self.store.note(moored.id, edit).await {
-            tracing::warn!(session = %moored.id, %error, "the journal did not take a note");
+    /// Notes an edit. What the store does not take now it is told again, while the client goes on.
+    async fn note(self: &Arc<Self>, moored: &Arc<Moored>, edit: JournalEdit) {
+        match self.store.note(moored.id, edit.clone()).await {
+            Ok(_) => {}
+            Err(StoreError::Unavailable { .. }) => {
+                let (sessions, moored) = (Arc::clone(self), Arc::clone(moored));
+                tasks::detach("journal note", NOTE_AGAIN, async move { sessions.note_again(&moored, edit).await });
+            }
+            Err(error) => tracing::warn!(session = %moored.id, %error, "the journal did not take a note"),
         }
     }
 
-    fn note_soon(self: &Arc<Self>, moored: &Moored, edit: JournalEdit) {
-        let (sessions, id) = (Arc::clone(self), moored.id);
-        tasks::detach("journal note", NOTE_LIMIT, async move {
-            if let Err(error) = sessions.store.note(id, edit).await {
-                tracing::warn!(session = %id, %error, "the journal did not take a note");
+    async fn note_again(&self, moored: &Moored, edit: JournalEdit) {
+        while !moored.has_ended() {
+            tokio::time::sleep(NOTE_REST).await;
+            match self.store.note(moored.id, edit.clone()).await {
+                Err(StoreError::Unavailable { .. }) => {}
+                Ok(_) => return,
+                Err(error) => return tracing::warn!(session = %moored.id, %error, "the journal did not take a note"),
             }
-        });
+        }
+    }
+
+    fn note_soon(self: &Arc<Self>, moored: &Arc<Moored>, edit: JournalEdit) {
+        let (sessions, moored) = (Arc::clone(self), Arc::clone(moored));
+        tasks::detach("journal note", NOTE_LIMIT, async move { sessions.note(&moored, edit).await });
     }
 }
 

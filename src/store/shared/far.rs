@@ -1,7 +1,7 @@
 //! The way to the far store, and the breaker in it: every call has a bound, and a store that has not answered a few
 //! times in a row is not asked any more until the keeper has found it back. Knows nothing of what is asked.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub(super) struct Far {
     clock: Clock,
     /// Calls that failed since one was answered.
     failures: AtomicU32,
+    /// When the first of these failed, in milliseconds since 1970.
+    failing_since: AtomicU64,
     /// Whether calls have failed and others were answered after them: what the store was told before may be lost.
     stumbled: AtomicBool,
     /// Whether the breaker is open. Watched by calls under way, which then wait no longer.
@@ -52,7 +54,16 @@ impl Far {
     pub fn new(store: Arc<dyn Sessions>, timeout: Duration, clock: Clock) -> Self {
         let open = watch::Sender::new(false);
         let (failures, stumbled) = (AtomicU32::new(0), AtomicBool::new(false));
-        Self { store, timeout, clock, failures, stumbled, open, since: Mutex::new(None) }
+        Self {
+            store,
+            timeout,
+            clock,
+            failures,
+            failing_since: AtomicU64::new(0),
+            stumbled,
+            open,
+            since: Mutex::new(None),
+        }
     }
 
     /// The store itself, for work that is then given to one of the methods below.
@@ -101,7 +112,7 @@ impl Far {
     fn count<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         match &answer {
             Err(StoreError::Unavailable { source }) => {
-                if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
+                if self.has_failed_for_long() {
                     self.open(source.as_ref());
                 }
             }
@@ -112,6 +123,18 @@ impl Far {
             _ => {}
         }
         answer
+    }
+
+    /// Counts a failure. Many calls that fail in one moment are one stall, on this machine as likely as on the store's: the
+    /// failures must go on for as long as one call may take.
+    fn has_failed_for_long(&self) -> bool {
+        let now = self.clock.unix_millis();
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if failures == 1 {
+            self.failing_since.store(now, Ordering::Relaxed);
+        }
+        let since = self.failing_since.load(Ordering::Relaxed);
+        failures >= FAILURES && u128::from(now.saturating_sub(since)) >= self.timeout.as_millis()
     }
 
     /// Whether the store has failed and answered again since this was asked last.

@@ -179,6 +179,8 @@ impl Pair {
                 Ok(claimed)
             }
             Ok(None) => Err(Away::Settling.into()),
+            // It may have been granted, to this mover or to another: whoever asks again learns which.
+            Err(StoreError::Unavailable { .. }) if !self.far.is_open() => Ok(Claimed::Theirs),
             Err(error @ StoreError::Unavailable { .. }) => self.near.claim_alone(id, expected, lease).ok_or(error),
             Err(error) => Err(error),
         }

@@ -117,9 +117,13 @@ impl Fleet {
         lie
     }
 
-    /// Waits until no session lies on the server.
+    /// Waits until no session lies on the server any more, and nothing is in flight there, as each instance tells its operator.
     pub fn wait_until_empty(&self, at: usize) {
-        eventually("a drained server is empty", || self.lie(&[at]).is_empty().then_some(()));
+        let is_empty = |instance: &Instance| {
+            let backends = instance.backends();
+            backends[at]["sessions"] == 0 && backends[at]["in_flight"] == 0
+        };
+        eventually("a drained server is empty", || self.instances.iter().all(is_empty).then_some(()));
     }
 
     /// Waits until no session lies twice on the servers that are alive.
