@@ -107,7 +107,7 @@ fn all_backends_restart_one_after_the_other_and_nobody_notices() {
     load.go_on_for(A_WHILE);
     for at in 0..fleet.servers.len() {
         drain(&fleet, &fleet.servers[at], "drain");
-        fleet.wait_until_empty(at);
+        fleet.wait_until_left(at);
         fleet.servers[at].restart();
         fleet.wait_for_sight(at, true);
         drain(&fleet, &fleet.servers[at], "undrain");
@@ -123,7 +123,8 @@ fn all_backends_restart_one_after_the_other_and_nobody_notices() {
 /// Tells every instance to take nobody new to this server, or to use it again.
 fn drain(fleet: &Fleet, server: &Server, verb: &str) {
     for instance in &fleet.instances {
-        let path = format!("/backends/{}/{verb}", instance.id_of(server.addr));
+        let backend = instance.backend(server.addr);
+        let path = format!("/backends/{}/{verb}", backend["id"].as_str().expect("a backend has an id"));
         let answer = instance.post(&path);
         assert!(matches!(answer.status, 200..=204), "POST {path}: {} {}", answer.status, answer.text());
     }

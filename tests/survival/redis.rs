@@ -38,7 +38,7 @@ fn all_live(clients: &mut [Client]) {
 #[test]
 fn ten_seconds_without_redis_and_then_an_empty_one_cost_no_session() {
     let mut redis = Redis::start();
-    let mut fleet = Fleet::start(&redis.url(), 2);
+    let mut fleet = Fleet::start_impatient(&redis.url(), 2);
     let load = Load::start(fleet.nginx.addr, Crowd::PLAIN);
     load.go_on_for(A_WHILE);
     let before = redis.records().len();
@@ -81,7 +81,7 @@ fn a_known_session_asks_redis_nothing() {
 #[test]
 fn a_sentinel_failover_costs_no_session() {
     let mut sentinels = Sentinels::start();
-    let mut fleet = Fleet::start(&sentinels.url(), 2);
+    let mut fleet = Fleet::start_impatient(&sentinels.url(), 2);
     let load = Load::start(fleet.nginx.addr, Crowd::PLAIN);
     load.go_on_for(A_WHILE);
     sentinels.primary.kill();
@@ -100,7 +100,7 @@ fn a_sentinel_failover_costs_no_session() {
 #[test]
 fn slots_that_move_and_a_primary_that_dies_in_a_cluster_cost_no_session() {
     let mut cluster = Cluster::start();
-    let mut fleet = Fleet::start(&cluster.url(), 2);
+    let mut fleet = Fleet::start_impatient(&cluster.url(), 2);
     let load = Load::start(fleet.nginx.addr, Crowd::PLAIN);
     load.go_on_for(A_WHILE);
     let moved = cluster.migrate_slots();
@@ -124,7 +124,7 @@ fn slots_that_move_and_a_primary_that_dies_in_a_cluster_cost_no_session() {
 fn an_instance_that_starts_without_redis_serves_and_agrees_later() {
     let mut redis = Redis::start();
     redis.kill();
-    let fleet = Fleet::start(&redis.url(), 2);
+    let fleet = Fleet::start_impatient(&redis.url(), 2);
     fleet.instances.iter().for_each(|instance| instance.wait_for_health("degraded"));
     // Each has a key of its own; their sessions are their own for now.
     let addrs = [fleet.instances[0].addr, fleet.instances[1].addr];

@@ -10,7 +10,7 @@ use crate::support::{Answer, Gateway, ask};
 use crate::support_sdk::{eventually, now};
 
 /// Lines of its log that a failed test shows.
-const SHOWN: usize = 60;
+const SHOWN: usize = 6000;
 
 /// An instance, running or not.
 pub struct Instance {
@@ -54,11 +54,6 @@ impl Instance {
         format!("http://{}/mcp", self.addr)
     }
 
-    /// What its admin address says of the backends.
-    pub fn backends(&self) -> Vec<Value> {
-        self.gateway().backends()
-    }
-
     /// A POST to its admin address.
     pub fn post(&self, path: &str) -> Answer {
         ask(self.gateway().admin, &request(&format!("POST {path}"), &["Content-Type: application/json"], b""))
@@ -73,13 +68,12 @@ impl Instance {
         eventually("another state of health", || (self.health().json()["status"] == *status).then_some(()));
     }
 
-    /// The id under which its admin address knows a backend.
-    pub fn id_of(&self, server: SocketAddr) -> String {
+    /// What its admin address says of one backend.
+    pub fn backend(&self, server: SocketAddr) -> Value {
         let port = format!(":{}", server.port());
-        let backends = self.backends();
-        let found = backends.iter().find(|backend| backend["name"].to_string().contains(&port));
-        let id = &found.unwrap_or_else(|| panic!("no backend {server} in {backends:?}"))["id"];
-        id.as_str().map_or_else(|| id.to_string(), str::to_owned)
+        let mut backends = self.gateway().backends();
+        let at = backends.iter().position(|backend| backend["name"].to_string().contains(&port));
+        backends.swap_remove(at.unwrap_or_else(|| panic!("no backend {server} in {backends:?}")))
     }
 
     /// How many lines of its log contain `part`.

@@ -1,6 +1,6 @@
 //! The books of a load: every call, and the figures that tests assert.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::client::Outcome;
@@ -120,5 +120,6 @@ pub fn some(calls: &[&Call]) -> String {
             call.outcome
         )
     });
-    format!("{} calls, such as\n{}", calls.len(), lines.collect::<Vec<_>>().join("\n"))
+    let clients: BTreeSet<usize> = calls.iter().map(|call| call.client).collect();
+    format!("{} calls of {} clients, such as\n{}", calls.len(), clients.len(), lines.collect::<Vec<_>>().join("\n"))
 }
