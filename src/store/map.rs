@@ -2,6 +2,8 @@
 //! the disk store; knows nothing of durability, files or futures.
 
 mod copies;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};

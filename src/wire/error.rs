@@ -217,7 +217,8 @@ impl WireError {
     /// A failure to connect, sorted by what the system said.
     pub(super) fn connect(source: io::Error) -> Self {
         let why = match source.kind() {
-            io::ErrorKind::ConnectionRefused => ConnectFailure::Refused,
+            // Reset: it was in the queue of a process that died before it could be accepted.
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => ConnectFailure::Refused,
             io::ErrorKind::TimedOut => ConnectFailure::Timeout,
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
                 ConnectFailure::Unreachable

@@ -27,7 +27,7 @@ impl Map {
         match self.slots.entry(id) {
             Entry::Occupied(mut slot) => match slot.get_mut() {
                 Slot::Live(held) => take_into(held, found, before),
-                Slot::Ended { .. } => return Took::Nothing,
+                Slot::Ended { .. } => Took::Nothing,
             },
             Entry::Vacant(vacant) if self.reserve().is_ok() => {
                 drop(vacant.insert(Slot::Live(Arc::clone(found))));

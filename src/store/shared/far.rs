@@ -110,17 +110,13 @@ impl Far {
     }
 
     fn count<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        match &answer {
-            Err(StoreError::Unavailable { source }) => {
-                if self.has_failed_for_long() {
-                    self.open(source.as_ref());
-                }
+        if let Err(StoreError::Unavailable { source }) = &answer {
+            if self.has_failed_for_long() {
+                self.open(source.as_ref());
             }
-            _ if self.failures.load(Ordering::Relaxed) > 0 => {
-                self.failures.store(0, Ordering::Relaxed);
-                self.stumbled.store(true, Ordering::Relaxed);
-            }
-            _ => {}
+        } else if self.failures.load(Ordering::Relaxed) > 0 {
+            self.failures.store(0, Ordering::Relaxed);
+            self.stumbled.store(true, Ordering::Relaxed);
         }
         answer
     }

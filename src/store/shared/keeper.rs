@@ -154,7 +154,7 @@ impl Pair {
             Err(error) => tracing::warn!(session = %id, %error, "a session could not be written back"),
             Ok(()) => {}
         }
-        unmarked.is_settled();
+        unmarked.settled();
         Ok(())
     }
 

@@ -47,7 +47,7 @@ impl Unmarked<'_> {
     }
 
     /// The far store has taken it, or never will.
-    pub fn is_settled(mut self) {
+    pub fn settled(mut self) {
         self.unwritten = None;
     }
 }
@@ -158,13 +158,13 @@ impl Near {
     }
 
     /// `None` where the session is not known here.
-    pub fn moor_alone(&self, id: SessionId, expected: Epoch, berth: Berth) -> Result<Option<Moved>, StoreError> {
+    pub fn moor_alone(&self, id: SessionId, expected: Epoch, berth: &Berth) -> Result<Option<Moved>, StoreError> {
         berth.check_after(expected)?;
         let moor = |map: &Map| match map.load(id) {
             Lookup::Unknown => Ok(None),
             // The caller knows of a move that this copy has missed.
             Lookup::Live(record) if record.berth.epoch < expected => {
-                map.take_berth(id, &berth);
+                map.take_berth(id, berth);
                 Ok(Some(Moved::Done))
             }
             Lookup::Live(_) | Lookup::Ended => map.moor(id, expected, berth.clone()).map(Some),

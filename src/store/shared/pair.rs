@@ -129,7 +129,7 @@ impl Pair {
             Ok(Some(Moved::Gone)) => Ok(Moved::Gone),
             Ok(None) => Err(Away::Settling.into()),
             Err(error @ StoreError::Unavailable { .. }) => {
-                self.written_later(self.near.moor_alone(id, expected, berth))?.ok_or(error)
+                self.written_later(self.near.moor_alone(id, expected, &berth))?.ok_or(error)
             }
             Err(error) => Err(error),
         }

@@ -37,6 +37,8 @@ const SETTINGS: SharedSettings = SharedSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Well,
+    /// They take a while.
+    Slow,
     /// They fail at once, and nothing is done.
     Down,
     /// They are never answered, and nothing is done.
@@ -146,6 +148,10 @@ impl Link {
         self.calls.fetch_add(1, Ordering::Relaxed);
         match self.way() {
             Way::Well | Way::LosesAnswers => Ok(self.world.memory()),
+            Way::Slow => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                Ok(self.world.memory())
+            }
             Way::Down => Err(cut_off()),
             Way::Hangs => pending().await,
         }
