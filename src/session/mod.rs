@@ -234,7 +234,8 @@ impl Sessions {
 
     async fn ask_store(&self, id: SessionId) -> Result<Lookup, StoreError> {
         let away = |_| StoreError::Unavailable { source: Arc::new(Overdue) };
-        tokio::time::timeout(self.timeout, self.store.load(id)).await.map_err(away)?
+        // The store bounds itself; this is only against one that does not.
+        tokio::time::timeout(self.timeout * 4, self.store.load(id)).await.map_err(away)?
     }
 
     fn holds(&self, claim: &Claim, exchange: &Exchange, now: u64) -> bool {

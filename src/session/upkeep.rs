@@ -17,6 +17,9 @@ use crate::store::{Berth, Lookup, Notice, Record, SealingKey, Seen, StoreError, 
 /// How many sessions one round of expiry ends at most; the next round takes the rest.
 const EXPIRE_AT_ONCE: usize = 1000;
 
+/// Sessions known by their id alone whose records one round fetches at most.
+const FETCH_AT_ONCE: usize = 500;
+
 /// A store that is shared has to look through all its shards for what has expired: once a minute will do.
 const EXPIRE_EVERY: u64 = 12;
 
@@ -62,6 +65,7 @@ impl Sessions {
             Ok(news) => news.into_iter().for_each(|(id, lookup)| self.take_news(id, &lookup)),
             Err(error) => tracing::debug!(%error, "the store did not take which sessions were used"),
         }
+        self.fetch_records().await;
         let expired = self.expire(now, round, &settings).await;
         expired.iter().for_each(|(id, _)| self.let_go(*id));
         self.forget_expired(now, &settings);
@@ -70,6 +74,27 @@ impl Sessions {
             self.refresh_ring().await;
         }
         expired.iter().map(|(id, record)| Abandoned::of(*id, record)).collect()
+    }
+
+    /// Sessions that are known by their id alone (the store did not answer when they were met): without a record nobody can
+    /// move them while the store is away.
+    async fn fetch_records(&self) {
+        if !self.store.is_shared() || self.store.is_away() {
+            return;
+        }
+        let unseen = |moored: &Arc<Moored>| moored.opened() == Opened::Unknown;
+        let unseen: Vec<_> = self.all().into_iter().filter(unseen).take(FETCH_AT_ONCE).collect();
+        for moored in unseen {
+            match self.ask_store(moored.id).await {
+                Ok(Lookup::Live(record)) => {
+                    moored.was_opened(record.journal.open);
+                    drop(self.learn(&moored, &record.berth));
+                }
+                Ok(Lookup::Ended) => self.let_go(moored.id),
+                Ok(Lookup::Unknown) => {}
+                Err(_) => return,
+            }
+        }
     }
 
     async fn expire(&self, now: u64, round: u64, settings: &SessionSettings) -> Vec<(SessionId, Arc<Record>)> {

@@ -5,30 +5,32 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::fleet::{Cable, Client, Crowd, Fleet, Load, NAMES, Outcome, Plan, Redis, last_for, some};
+use crate::fleet::{Cable, Client, Crowd, Fleet, Load, NAMES, Outcome, Plan, Redis, last_for, some, until_none};
 use crate::support_sdk::eventually;
 
 const A_WHILE: usize = 400;
 
-/// The issue says thirty seconds. What can go wrong goes wrong in the first of them: the circuit breaker opens after a few
-/// requests, sessions move within a second, and all retries have their longest pause by then.
-const CUT_OFF: Duration = Duration::from_secs(10);
+/// A machine that is busy with all this makes a Redis that is there slower than the 50 ms that it has by default; what that does
+/// is not the subject here.
+const KEYS: &str = "store.timeout = \"300ms\"";
 
 #[test]
 fn an_instance_cut_off_from_redis_does_no_harm() {
-    run(Cable::go_dead);
+    run(Cable::go_dead, Duration::from_secs(10));
 }
 
 #[test]
 fn an_instance_whose_connections_to_redis_break_does_no_harm() {
-    run(Cable::break_off);
+    run(Cable::break_off, Duration::from_secs(3));
 }
 
-fn run(cut: impl Fn(&Cable)) {
+/// The cut lasts longer than anything that goes on meanwhile: the circuit breaker opens after a few requests, sessions move within a
+/// second, and all retries have their longest pause by then. Half a minute showed nothing else.
+fn run(cut: impl Fn(&Cable), lasts: Duration) {
     let redis = Redis::start();
     let cable = Cable::to(redis.addr);
     let through = format!("redis://{}/0", cable.addr);
-    let mut fleet = Fleet::of(&Plan { stores: vec![redis.url(), redis.url(), through], keys: "", arguments: &[] });
+    let mut fleet = Fleet::of(&Plan { stores: vec![redis.url(), redis.url(), through], keys: KEYS, arguments: &[] });
     let addrs: Vec<_> = fleet.instances.iter().map(|instance| instance.addr).collect();
     let load = Load::start(fleet.nginx.addr, Crowd::PLAIN);
     // These are ended while the third one is cut off, after all three have come to know them.
@@ -44,10 +46,12 @@ fn run(cut: impl Fn(&Cable)) {
     for client in &mut ending {
         client.addr = addrs[0];
         assert!(matches!(client.end(), Ok(200..=204)), "DELETE at an instance that is not cut off");
+        // The third one cannot know, and may even bring it back to life for as long as it is alone.
+        client.at(addrs[2]).call("look", &json!({}));
     }
     load.go_on_for(A_WHILE);
     let meanwhile: Vec<Client> = addrs.iter().map(|addr| Client::open(*addr)).collect();
-    last_for(CUT_OFF);
+    last_for(lasts);
     cable.mend();
     fleet.instances[2].wait_for_health("ready");
     load.go_on_for(A_WHILE);
@@ -63,17 +67,16 @@ fn run(cut: impl Fn(&Cable)) {
     for client in resting.iter().chain(&meanwhile) {
         assert_one_berth(client, &addrs);
     }
-    fleet.wait_until_each_lies_once(&[1, 2]);
-    let there = fleet.alive(&[1, 2]);
-    assert_eq!(
-        there.len(),
-        50 + resting.len() + meanwhile.len(),
-        "as many as there should be, no ended one among them"
-    );
-    eventually("Redis knows where each lies", || {
+    // And so the servers and Redis see it.
+    let expected = 50 + resting.len() + meanwhile.len();
+    let astray = || -> Vec<(String, String)> {
         let records = redis.records();
-        there.iter().all(|(name, session)| records.get(name).is_some_and(|(_, known)| known == session)).then_some(())
-    });
+        let is_known =
+            |(name, session): &(String, String)| records.get(name).is_some_and(|(_, known)| known == session);
+        fleet.alive(&[1, 2]).into_iter().filter(|one| !is_known(one)).collect()
+    };
+    until_none("sessions that live on a server though Redis knows them elsewhere, or as ended", astray);
+    assert_eq!((redis.records().len(), fleet.alive(&[1, 2]).len()), (expected, expected));
     assert_eq!(redis.keys_in_ring(), 1);
 }
 

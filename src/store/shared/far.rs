@@ -1,7 +1,7 @@
 //! The way to the far store, and the breaker in it: every call has a bound, and a store that has not answered a few
 //! times in a row is not asked any more until the keeper has found it back. Knows nothing of what is asked.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,8 +40,6 @@ pub(super) struct Far {
     clock: Clock,
     /// Calls that failed since one was answered.
     failures: AtomicU32,
-    /// When the first of these failed, in milliseconds since 1970.
-    failing_since: AtomicU64,
     /// Whether calls have failed and others were answered after them: what the store was told before may be lost.
     stumbled: AtomicBool,
     /// Whether the breaker is open. Watched by calls under way, which then wait no longer.
@@ -54,16 +52,7 @@ impl Far {
     pub fn new(store: Arc<dyn Sessions>, timeout: Duration, clock: Clock) -> Self {
         let open = watch::Sender::new(false);
         let (failures, stumbled) = (AtomicU32::new(0), AtomicBool::new(false));
-        Self {
-            store,
-            timeout,
-            clock,
-            failures,
-            failing_since: AtomicU64::new(0),
-            stumbled,
-            open,
-            since: Mutex::new(None),
-        }
+        Self { store, timeout, clock, failures, stumbled, open, since: Mutex::new(None) }
     }
 
     /// The store itself, for work that is then given to one of the methods below.
@@ -87,8 +76,9 @@ impl Far {
 
     /// The keeper's way: past the breaker, and within the bound that work has which no request waits for.
     pub async fn try_anyway<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let before = self.failures.load(Ordering::Relaxed);
         let answer = tokio::time::timeout(self.timeout * AT_LENGTH, work).await;
-        self.count(answer.unwrap_or_else(|_| Err(Away::Slow.into())))
+        self.count(before, answer.unwrap_or_else(|_| Err(Away::Slow.into())))
     }
 
     async fn gated<T>(
@@ -96,6 +86,7 @@ impl Far {
         bound: Duration,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        let before = self.failures.load(Ordering::Relaxed);
         let mut opens = self.open.subscribe();
         if *opens.borrow_and_update() {
             return Err(Away::Open.into());
@@ -106,12 +97,12 @@ impl Far {
             // The sender lives as long as this call: that it is gone cannot be the reason.
             _ = opens.wait_for(|open| *open) => return Err(Away::Open.into()),
         };
-        self.count(answer)
+        self.count(before, answer)
     }
 
-    fn count<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+    fn count<T>(&self, before: u32, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(StoreError::Unavailable { source }) = &answer {
-            if self.has_failed_for_long() {
+            if self.fails_again(before) {
                 self.open(source.as_ref());
             }
         } else if self.failures.load(Ordering::Relaxed) > 0 {
@@ -121,16 +112,11 @@ impl Far {
         answer
     }
 
-    /// Counts a failure. Many calls that fail in one moment are one stall, on this machine as likely as on the store's: the
-    /// failures must go on for as long as one call may take.
-    fn has_failed_for_long(&self) -> bool {
-        let now = self.clock.unix_millis();
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        if failures == 1 {
-            self.failing_since.store(now, Ordering::Relaxed);
-        }
-        let since = self.failing_since.load(Ordering::Relaxed);
-        failures >= FAILURES && u128::from(now.saturating_sub(since)) >= self.timeout.as_millis()
+    /// Counts a failure. Calls that were under way at the same time and fail together are one stall, on this machine as
+    /// likely as on the store's, and count once: `before` is what was counted when the call began.
+    fn fails_again(&self, before: u32) -> bool {
+        let counted = self.failures.compare_exchange(before, before + 1, Ordering::Relaxed, Ordering::Relaxed);
+        counted.is_ok() && before + 1 >= FAILURES
     }
 
     /// Whether the store has failed and answered again since this was asked last.

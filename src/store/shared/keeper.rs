@@ -71,24 +71,28 @@ impl Pair {
         if let Some(away) = self.far.close() {
             tracing::info!(away_ms = away.as_millis(), known, "store is back, and was told what this instance knows");
         }
-        // Whatever was changed here alone while the last of it was written.
+        // For these there was no time, and for whatever was changed here alone while the last of it was written.
+        self.to_be_written(ids);
         self.wake.notify_one();
-        self.compare(&ids).await
+        Ok(())
     }
 
     /// The store may have lost something while it seemed to be there.
     async fn look_into_it(&self, marked: &mut u64) -> Result<(), StoreError> {
         if self.far.try_anyway(self.has_lost_its_marker()).await? {
             tracing::warn!("store has lost what it held: it is told what this instance knows");
-            self.take_doubt();
+            self.to_be_written(self.near.map().ids());
             self.mark(marked).await?;
-            self.merge_rings_if_it_will().await?;
-            return self.compare(&self.near.map().ids()).await;
+            self.take_doubt();
+        } else {
+            let since = self.clock.unix().saturating_sub(OF_LATE);
+            self.to_be_written(self.near.changed_since(since, |_| true));
         }
-        self.merge_rings_if_it_will().await?;
-        let since = self.clock.unix().saturating_sub(OF_LATE);
-        self.near.changed_since(since, |_| true).into_iter().for_each(|id| self.near.mark(id));
-        Ok(())
+        self.merge_rings_if_it_will().await
+    }
+
+    fn to_be_written(&self, ids: impl IntoIterator<Item = SessionId>) {
+        ids.into_iter().for_each(|id| self.near.mark(id));
     }
 
     /// What nobody would notice otherwise: that the store lost everything while nobody asked, or the latest moves and ends.

@@ -10,7 +10,7 @@ use crate::support::{Answer, Gateway, ask};
 use crate::support_sdk::{eventually, now};
 
 /// Lines of its log that a failed test shows.
-const SHOWN: usize = 6000;
+const SHOWN: usize = 200;
 
 /// An instance, running or not.
 pub struct Instance {

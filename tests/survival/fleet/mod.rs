@@ -30,7 +30,7 @@ pub use resp::Watch;
 pub use stream::{Event, Stream};
 pub use tally::{Call, Moment, Tally, some};
 
-use crate::support_sdk::{self, Server, eventually, now};
+use crate::support_sdk::{self, DEADLINE, Server, eventually, now};
 
 /// The servers' names; a server is found by its place.
 pub const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -132,18 +132,24 @@ impl Fleet {
             });
         }
     }
-
-    /// Waits until no session lies twice on the servers that are alive.
-    pub fn wait_until_each_lies_once(&self, servers: &[usize]) {
-        eventually("each session lies on one server", || {
-            self.lie(servers).values().all(|times| *times == 1).then_some(())
-        });
-    }
 }
 
 /// Lets time pass, while whatever was done is in force: an outage has a length, and nothing is waited for.
 pub fn last_for(time: Duration) {
     std::thread::sleep(time);
+}
+
+/// Waits until there are none of these any more; where the deadline passes, names them.
+pub fn until_none<T: std::fmt::Debug>(what: &str, left: impl Fn() -> Vec<T>) {
+    let begun = now();
+    loop {
+        let left = left();
+        if left.is_empty() {
+            return;
+        }
+        assert!(begun.elapsed() < DEADLINE, "there are still {what}: {left:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// kill -9, and waits until it is gone.
