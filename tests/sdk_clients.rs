@@ -331,7 +331,9 @@ fn hears(client: &mut Client) -> Result<(), String> {
 #[test]
 fn a_frozen_pool_costs_no_session() {
     let servers = replicas();
-    let moorline = Moorline::start(&Backends::of(&servers), "", WATCHFUL);
+    // A session that moved while its server was frozen would count anew: here they wait.
+    let stays = format!("rehome = \"never\"\n{WATCHFUL}");
+    let moorline = Moorline::start(&Backends::of(&servers), "", &stays);
     let mut clients = Client::all(&moorline.url());
     settle(&mut clients);
     each_client(&mut clients, |client| {

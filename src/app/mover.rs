@@ -54,7 +54,7 @@ impl Mover {
         loop {
             let notice = self.sessions.notice().await;
             let abandoned = self.sessions.hear(notice).await;
-            self.rehome.tell_abandoned(abandoned.into_iter().collect());
+            self.rehome.tell_abandoned(abandoned);
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Moored {
     /// Streams to be woken when the session moves or ends. Guards a short list; taken by streams and by moves alone.
     watching: std::sync::Mutex<Vec<Waker>>,
     opened: AtomicU8,
+    /// The mark of the berth that this instance has made; nobody else will delete it should another one stand.
+    made: AtomicU64,
     ended: AtomicBool,
 }
 
@@ -77,6 +79,7 @@ impl Moored {
             flying: AtomicU32::new(0),
             watching: std::sync::Mutex::default(),
             opened: AtomicU8::new(Opened::Unknown as u8),
+            made: AtomicU64::new(0),
             ended: AtomicBool::new(false),
         }
     }
@@ -186,6 +189,17 @@ impl Moored {
     pub fn was_opened(&self, openly: bool) {
         let opened = if openly { Opened::Openly } else { Opened::WithCredentials };
         self.opened.store(opened as u8, Ordering::Relaxed);
+    }
+
+    /// This instance has made the berth of this mark.
+    pub fn made(&self, mark: Mark) {
+        self.made.store(mark.0, Ordering::Relaxed);
+    }
+
+    /// Whether this instance has made the berth of this mark.
+    #[must_use]
+    pub fn has_made(&self, mark: Mark) -> bool {
+        mark != Mark(0) && self.made.load(Ordering::Relaxed) == mark.0
     }
 
     /// It has ended: its streams end too.

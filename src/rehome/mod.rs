@@ -35,10 +35,10 @@ const MOST_OFFERS: usize = 3;
 const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What other instances still have in flight at a berth that was left may take so long.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_secs(20);
 
-/// What this instance still has in flight there may take so long.
-const LONGEST_GRACE: Duration = Duration::from_secs(600);
+/// What is in flight at a berth of this instance's own that did not stand may take so long.
+const SHORT_GRACE: Duration = Duration::from_secs(5);
 
 /// How long a request lets other instances' streams follow its session first.
 const OTHERS_FIRST: Duration = Duration::from_millis(100);
@@ -267,7 +267,9 @@ impl Rehome {
             (Ok(true), Some(old)) => self.cast_off_later(task, &old),
             // Where the store did not answer, nobody knows which of the two stands: whoever does not may linger.
             (Ok(true), None) | (Err(Cause::StoreAway), _) => {}
-            (Ok(false) | Err(_), _) => self.cast_off(task.pool, &berth, &task.moored.stable_id, task.credentials),
+            (Ok(false) | Err(_), _) => {
+                self.cast_off((task.pool, Duration::ZERO), &berth, &task.moored.stable_id, task.credentials);
+            }
         }
         stands?;
         tracing::info!(session = %task.moored.id, to = %backend.name, epoch = epoch.0, took_ms, "session rehomed");
@@ -306,33 +308,28 @@ impl Rehome {
             let Some(pool) = self.fleet.pool(pool) else { continue };
             let Some(credentials) = own_credentials(&pool, openly) else { continue };
             let Ok(stable_id) = HeaderValue::try_from(id.to_string()) else { continue };
-            self.cast_off(&pool, &berth, &stable_id, &credentials);
+            self.cast_off((&pool, SHORT_GRACE), &berth, &stable_id, &credentials);
         }
     }
 
     /// What is still going on at the old berth, also through other instances, may come to its end before it is deleted.
     fn cast_off_later(&self, task: &Move<'_>, old: &Berth) {
-        let (pool, moored) = (Arc::clone(task.pool), Arc::clone(task.moored));
-        let Some((backend, goodbye)) = farewell(&pool, old, &moored.stable_id, task.credentials) else { return };
-        let relay = Arc::clone(&self.relay);
         let grace = if self.sessions.are_shared() { GRACE } else { Duration::from_secs(1) };
-        tasks::detach("goodbye to a backend", LONGEST_GRACE + GOODBYE * 2, async move {
-            tokio::time::sleep(grace).await;
-            for _ in 0..LONGEST_GRACE.saturating_sub(grace).as_secs() {
-                if moored.flying() == 0 {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            say_goodbye(&relay, &pool, &backend, &goodbye).await;
-        });
+        self.cast_off((task.pool, grace), old, &task.moored.stable_id, task.credentials);
     }
 
     /// Deletes a session that was left behind, if its backend is there to hear it. Nobody waits for it.
-    fn cast_off(&self, pool: &Arc<Pool>, berth: &Berth, stable_id: &HeaderValue, credentials: &HeaderMap) {
+    fn cast_off(
+        &self,
+        (pool, grace): (&Arc<Pool>, Duration),
+        berth: &Berth,
+        stable_id: &HeaderValue,
+        credentials: &HeaderMap,
+    ) {
         let Some((backend, goodbye)) = farewell(pool, berth, stable_id, credentials) else { return };
         let (relay, pool) = (Arc::clone(&self.relay), Arc::clone(pool));
-        tasks::detach("goodbye to a backend", GOODBYE * 2, async move {
+        tasks::detach("goodbye to a backend", grace + GOODBYE * 2, async move {
+            tokio::time::sleep(grace).await;
             say_goodbye(&relay, &pool, &backend, &goodbye).await;
         });
     }

@@ -140,7 +140,7 @@ impl Rehome {
         let Ok(backend_session) = site.theirs.to_str() else { return };
         let berth =
             Berth { backend: site.backend.id, backend_session: backend_session.into(), ..(*site.task.from).clone() };
-        self.cast_off(site.task.pool, &berth, &site.task.moored.stable_id, site.task.credentials);
+        self.cast_off((site.task.pool, Duration::ZERO), &berth, &site.task.moored.stable_id, site.task.credentials);
     }
 
     fn left(&self, task: &Move<'_>) -> Duration {

@@ -41,6 +41,9 @@ pub struct Sessions {
     /// Sharded; a shard is locked for one lookup. Bounded by `session.max`.
     known: DashMap<SessionId, Arc<Moored>>,
     catalogue: Catalogue,
+    /// Berths that this instance made and that did not stand, until the next upkeep or notice. Guards a short list; taken when
+    /// a session moves.
+    left_behind: std::sync::Mutex<Vec<Abandoned>>,
     /// Rounds of upkeep so far.
     rounds: AtomicU64,
     /// Held by whoever asks for the ring because of an id under a key that is not known here.
@@ -131,6 +134,7 @@ impl Sessions {
             ring: ArcSwap::from_pointee(unlock(&ring)),
             known: DashMap::new(),
             catalogue: Catalogue::default(),
+            left_behind: std::sync::Mutex::default(),
             rounds: AtomicU64::new(0),
             ring_asked: tokio::sync::Mutex::default(),
             watcher: parts.watcher,

@@ -91,6 +91,7 @@ impl Sessions {
     pub async fn moved(&self, moored: &Arc<Moored>, from: &Berth, berth: Berth) -> Result<bool, Cause> {
         match self.store.moor(moored.id, from.epoch, berth.clone()).await {
             Ok(Moved::Done) => {
+                moored.made(berth.mark());
                 self.learn(moored, &berth);
                 Ok(true)
             }

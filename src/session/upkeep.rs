@@ -2,8 +2,8 @@
 //! what has rested too long, and keeping the ring of sealing keys.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{Claim, Event, Sessions, new_key, unlock};
@@ -73,7 +73,13 @@ impl Sessions {
         if self.store.is_shared() && round.is_multiple_of(RING_EVERY) {
             self.refresh_ring().await;
         }
-        expired.iter().map(|(id, record)| Abandoned::of(*id, record)).collect()
+        let expired = expired.iter().map(|(id, record)| Abandoned::of(*id, record));
+        expired.chain(self.take_left_behind()).collect()
+    }
+
+    /// Berths that this instance made and that did not stand.
+    fn take_left_behind(&self) -> Vec<Abandoned> {
+        std::mem::take(&mut *self.left_behind.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Sessions that are known by their id alone (the store did not answer when they were met): without a record nobody can
@@ -88,7 +94,7 @@ impl Sessions {
             match self.ask_store(moored.id).await {
                 Ok(Lookup::Live(record)) => {
                     moored.was_opened(record.journal.open);
-                    drop(self.learn(&moored, &record.berth));
+                    self.learn(&moored, &record.berth);
                 }
                 Ok(Lookup::Ended) => self.let_go(moored.id),
                 Ok(Lookup::Unknown) => {}
@@ -123,39 +129,39 @@ impl Sessions {
 
     fn take_news(&self, id: SessionId, lookup: &Lookup) {
         match lookup {
-            Lookup::Live(record) => drop(self.moved_elsewhere(id, &record.berth)),
+            Lookup::Live(record) => self.moved_elsewhere(id, &record.berth),
             Lookup::Ended => self.let_go(id),
             // What its id tells is enough to go on.
             Lookup::Unknown => {}
         }
     }
 
-    /// Hears what another instance did. Where two that could not see each other have both moved a session, the berth that
+    /// Hears what another instance did. Where two that could not see each other have both moved a session, the berths that
     /// this instance made and that did not stand.
-    pub async fn hear(&self, notice: Notice) -> Option<Abandoned> {
+    pub async fn hear(&self, notice: Notice) -> Vec<Abandoned> {
         match notice {
-            Notice::Ended(id) => {
-                self.let_go(id);
-                None
-            }
+            Notice::Ended(id) => self.let_go(id),
             Notice::Moved(id, berth) => self.moved_elsewhere(id, &berth),
-            Notice::Keys => {
-                self.refresh_ring().await;
-                None
-            }
+            Notice::Keys => self.refresh_ring().await,
+        }
+        self.take_left_behind()
+    }
+
+    fn moved_elsewhere(&self, id: SessionId, berth: &Berth) {
+        let moored = self.known.get(&id).map(|moored| Arc::clone(&moored));
+        if let Some(moored) = moored {
+            self.learn(&moored, berth);
         }
     }
 
-    fn moved_elsewhere(&self, id: SessionId, berth: &Berth) -> Option<Abandoned> {
-        let moored = self.known.get(&id).map(|moored| Arc::clone(&moored))?;
-        let was = self.learn(&moored, berth).filter(|was| was.epoch == berth.epoch)?;
-        let openly = moored.opened() == Opened::Openly;
-        Some(Abandoned { id, pool: moored.pool, berth: (*was).clone(), openly })
-    }
-
-    /// Takes the news of another berth. Returns the one that it replaces.
-    pub(super) fn learn(&self, moored: &Moored, berth: &Berth) -> Option<Arc<Berth>> {
-        let was = moored.moor(&Arc::new(berth.clone()))?;
+    /// Takes the news of another berth.
+    pub(super) fn learn(&self, moored: &Moored, berth: &Berth) {
+        let Some(was) = moored.moor(&Arc::new(berth.clone())) else { return };
+        if moored.has_made(was.mark()) {
+            let openly = moored.opened() == Opened::Openly;
+            let abandoned = Abandoned { id: moored.id, pool: moored.pool, berth: (*was).clone(), openly };
+            self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).push(abandoned);
+        }
         if let Some(left) = self.backend_of(moored, &was) {
             left.cast_off();
         }
@@ -165,7 +171,6 @@ impl Sessions {
         let (from, to) = (self.name_of(moored, &was), self.name_of(moored, berth));
         tracing::debug!(session = %moored.id, %from, %to, epoch = berth.epoch.0, "session moved");
         (self.watcher)(&Event::Moved { session: moored.id, from, to });
-        Some(was)
     }
 
     /// The store may not hold all that this instance knows: what it was told by an id alone ends here.

@@ -78,7 +78,7 @@ async fn when_a_primary_of_the_cluster_dies_its_replica_takes_over() {
         assert_eq!(store.create(*id, fresh(5)).await.unwrap(), Created::Done);
     }
     let (lost, dead) = sessions[0];
-    assert_eq!(cluster.nodes[dead].cli(&["wait", "1", "5000"]), "1");
+    until("its replica has it", || cluster.nodes[dead].cli(&["wait", "1", "1000"]) == "1").await;
     cluster.nodes[dead].stop();
     let found = until_ok("the replica takes over", || store.load(lost)).await;
     assert!(matches!(found, Lookup::Live(_)), "{found:?}");
