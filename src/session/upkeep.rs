@@ -157,11 +157,7 @@ impl Sessions {
     /// Takes the news of another berth.
     pub(super) fn learn(&self, moored: &Moored, berth: &Berth) {
         let Some(was) = moored.moor(&Arc::new(berth.clone())) else { return };
-        if moored.has_made(was.mark()) {
-            let openly = moored.opened() == Opened::Openly;
-            let abandoned = Abandoned { id: moored.id, pool: moored.pool, berth: (*was).clone(), openly };
-            self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).push(abandoned);
-        }
+        self.leave_behind(moored, &was);
         if let Some(left) = self.backend_of(moored, &was) {
             left.cast_off();
         }
@@ -197,9 +193,19 @@ impl Sessions {
         }
     }
 
+    /// A berth that this instance made may be known to nobody else: it sees to its end.
+    fn leave_behind(&self, moored: &Moored, berth: &Berth) {
+        if moored.has_made(berth.mark()) {
+            let openly = moored.opened() == Opened::Openly;
+            let abandoned = Abandoned { id: moored.id, pool: moored.pool, berth: berth.clone(), openly };
+            self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).push(abandoned);
+        }
+    }
+
     fn let_go(&self, id: SessionId) {
         let moored = self.known.get(&id).map(|moored| Arc::clone(&moored));
         if let Some(moored) = moored {
+            self.leave_behind(&moored, &moored.berth());
             self.forget(&moored);
         }
     }
