@@ -6,6 +6,7 @@ mod client;
 mod moorline;
 mod proxy;
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -36,8 +37,13 @@ pub fn program(interpreter: &str, arguments: &[&str]) -> Command {
     let directory = sdk();
     let interpreter = if interpreter.starts_with('.') { directory.join(interpreter) } else { interpreter.into() };
     let mut command = Command::new(interpreter);
-    command.args(arguments).current_dir(directory).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.args(arguments).current_dir(directory).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(own_stderr());
     command
+}
+
+/// The same standard error, opened anew: Node makes what it inherits non-blocking, and a test that prints much would panic then.
+fn own_stderr() -> Stdio {
+    File::options().append(true).open("/dev/stderr").map_or_else(|_| Stdio::inherit(), Stdio::from)
 }
 
 /// A child process, killed when dropped.

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::fleet::{Client, Crowd, Fleet, Ledger, Load, NAMES, Nginx, Outcome, Redis, kill, servers, some};
-use crate::support_sdk::Server;
+use crate::fleet::{
+    Client, Crowd, Fleet, Ledger, Load, Moment, NAMES, Nginx, Outcome, PATIENT, Plan, Redis, kill, servers, some,
+};
+use crate::support_sdk::{Server, now};
 
 /// Calls before and after whatever happens.
 const A_WHILE: usize = 400;
@@ -46,6 +48,32 @@ fn sessions_lost_by_ip_hash() -> usize {
     let tally = load.stop();
     println!("kill -9 of one backend of three, nginx ip_hash: {}", tally.summary());
     tally.lost().len()
+}
+
+#[test]
+fn fifty_clients_lose_no_session_when_a_backend_freezes() {
+    let redis = Redis::start();
+    // A frozen process still accepts connections: only a probe that wants an answer finds out.
+    let fleet = Fleet::of(&Plan { stores: vec![redis.url(); 2], keys: PATIENT, probe: "mcp", arguments: &[] });
+    let load = Load::start(fleet.nginx.addr, Crowd::PLAIN);
+    load.go_on_for(A_WHILE);
+    let before = now();
+    fleet.servers[0].freeze();
+    fleet.wait_for_sight(0, false);
+    let frozen = Moment { before, after: now() };
+    load.go_on_for(2 * A_WHILE);
+    fleet.servers[0].thaw();
+    fleet.wait_for_sight(0, true);
+    load.go_on_for(A_WHILE);
+    let tally = load.stop();
+    let at_risk = tally.at_risk(frozen, Some(NAMES[0]));
+    println!("one backend of three freezes, and thaws: {}", tally.summary());
+    println!("  {} calls were sent there before that was known that may not be repeated", at_risk.len());
+    assert!(tally.lost().is_empty(), "sessions lost: {}", some(&tally.lost()));
+    let risked: BTreeSet<&str> = at_risk.iter().map(|call| call.label.as_str()).collect();
+    let wrong = tally.failed_but(|call| call.outcome == Outcome::Unknown && risked.contains(call.label.as_str()));
+    assert!(wrong.is_empty(), "failed though nothing was at risk, or in another way: {}", some(&wrong));
+    assert!(fleet.ledger.duplicates().is_empty(), "ran more than once: {:?}", fleet.ledger.duplicates());
 }
 
 #[test]

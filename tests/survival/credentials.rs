@@ -13,7 +13,7 @@ const USERS: usize = 24;
 #[test]
 fn sessions_move_with_their_own_callers_credentials() {
     let redis = Redis::start();
-    let plan = Plan { stores: vec![redis.url(); 2], keys: PATIENT, arguments: &["--require-auth"] };
+    let plan = Plan { stores: vec![redis.url(); 2], keys: PATIENT, probe: "tcp", arguments: &["--require-auth"] };
     let mut fleet = Fleet::of(&plan);
     let mut clients: Vec<Client> = (0..USERS).map(|number| user(&fleet, number)).collect();
     let streams: Vec<Stream> = clients.iter().step_by(3).map(|client| Stream::open(client, None)).collect();

@@ -30,7 +30,8 @@ fn run(cut: impl Fn(&Cable), lasts: Duration) {
     let redis = Redis::start();
     let cable = Cable::to(redis.addr);
     let through = format!("redis://{}/0", cable.addr);
-    let mut fleet = Fleet::of(&Plan { stores: vec![redis.url(), redis.url(), through], keys: KEYS, arguments: &[] });
+    let mut fleet =
+        Fleet::of(&Plan { stores: vec![redis.url(), redis.url(), through], keys: KEYS, probe: "tcp", arguments: &[] });
     let addrs: Vec<_> = fleet.instances.iter().map(|instance| instance.addr).collect();
     let load = Load::start(fleet.nginx.addr, Crowd::PLAIN);
     // These are ended while the third one is cut off, after all three have come to know them.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::fleet::{Client, Crowd, Fleet, Load, Outcome, Redis, Stream, some};
-use crate::support_sdk::{eventually, now};
+use crate::support_sdk::{self, each_client, eventually, now};
 
 /// Calls before and after whatever happens.
 const A_WHILE: usize = 400;
@@ -96,6 +96,45 @@ fn an_end_on_one_instance_is_an_end_on_all() {
     println!("an end on one of three instances was an end on all after {slowest:?} at most");
     assert!(slowest < AT_ONCE, "{slowest:?}");
     assert_eq!(fleet.lie(&[0, 1, 2]).len(), 0, "the servers' sessions are ended too");
+}
+
+#[test]
+fn a_new_sealing_key_counts_on_all_instances_and_old_ids_stay_good() {
+    let redis = Redis::start();
+    let fleet = Fleet::start(&redis.url(), 2);
+    let addrs = [fleet.instances[0].addr, fleet.instances[1].addr];
+    let mut clients: Vec<Client> = addrs.iter().map(|addr| Client::open(*addr)).collect();
+    for round in 0..4 {
+        let rotated = fleet.instances[round % 2].post("/keys/rotate");
+        assert_eq!(rotated.status, 200, "{}", rotated.text());
+        // The id of a session that begins now is used at the other instance at once.
+        clients.push(Client::open(addrs[round % 2]).at(addrs[(round + 1) % 2]));
+        for client in &clients {
+            for addr in addrs {
+                let outcome = client.at(addr).call("look", &json!({}));
+                assert!(outcome.is_done(), "after {} rotations, an id at {addr}: {outcome:?}", round + 1);
+            }
+        }
+    }
+    assert_eq!(redis.keys_in_ring(), 5);
+}
+
+#[test]
+fn rounds_of_the_modern_era_may_be_answered_through_another_instance() {
+    let redis = Redis::start();
+    let fleet = Fleet::start(&redis.url(), 2);
+    let mut clients = support_sdk::Client::some(&fleet.nginx.url(), |kind| !kind.legacy);
+    assert_eq!(clients.len(), 2);
+    // Each takes two requests, and nginx sends the second one to the next instance.
+    each_client(&mut clients, |client| {
+        for round in 1..=20 {
+            let answer = client.call("elicit").map_err(|error| format!("round {round} of 20: {error}"))?;
+            if !answer.contains("Moor") {
+                return Err(format!("{}: round {round} of 20: {answer}", client.kind.name));
+            }
+        }
+        Ok(())
+    });
 }
 
 /// How long after `ended` the session is unknown at this client's instance.

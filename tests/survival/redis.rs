@@ -147,6 +147,7 @@ fn an_instance_may_refuse_new_sessions_while_redis_is_away() {
     let fleet = Fleet::of(&crate::fleet::Plan {
         stores: vec![redis.url()],
         keys: "store.when_away = \"refuse\"",
+        probe: "tcp",
         arguments: &[],
     });
     let mut client = Client::open(fleet.instances[0].addr);

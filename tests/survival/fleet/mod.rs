@@ -48,6 +48,8 @@ pub struct Plan<'a> {
     pub stores: Vec<String>,
     /// Further lines of the configuration: keys of tables, dotted.
     pub keys: &'a str,
+    /// The kind of probe.
+    pub probe: &'a str,
     /// Further arguments of each server.
     pub arguments: &'a [&'a str],
 }
@@ -63,19 +65,19 @@ pub struct Fleet {
 impl Fleet {
     /// Three servers behind so many instances, all with the same store.
     pub fn start(store: &str, instances: usize) -> Self {
-        Self::of(&Plan { stores: vec![store.to_owned(); instances], keys: PATIENT, arguments: &[] })
+        Self::of(&Plan { stores: vec![store.to_owned(); instances], keys: PATIENT, probe: "tcp", arguments: &[] })
     }
 
     /// The same, for a store that goes away: it is waited for as long as by default.
     pub fn start_impatient(store: &str, instances: usize) -> Self {
-        Self::of(&Plan { stores: vec![store.to_owned(); instances], keys: "", arguments: &[] })
+        Self::of(&Plan { stores: vec![store.to_owned(); instances], keys: "", probe: "tcp", arguments: &[] })
     }
 
     pub fn of(plan: &Plan<'_>) -> Self {
         let ledger = Ledger::new();
         let servers = servers(&ledger, plan.arguments);
         let addrs: [SocketAddr; 3] = free_addrs();
-        let start = |(addr, store): (&SocketAddr, &String)| Instance::start(*addr, &config(store, plan.keys, &servers));
+        let start = |(addr, store): (&SocketAddr, &String)| Instance::start(*addr, &config(store, plan, &servers));
         let instances: Vec<Instance> = addrs.iter().zip(&plan.stores).map(start).collect();
         let nginx = Nginx::round_robin(&instances.iter().map(|instance| instance.addr).collect::<Vec<_>>());
         Self { nginx, instances, servers, ledger }
@@ -172,10 +174,11 @@ pub fn servers(ledger: &Ledger, more: &[&str]) -> Vec<Server> {
 }
 
 /// The same for every instance, but for its own address.
-fn config(store: &str, keys: &str, servers: &[Server]) -> String {
+fn config(store: &str, plan: &Plan<'_>, servers: &[Server]) -> String {
+    let Plan { keys, probe, .. } = plan;
     let backends = servers.iter().map(Server::url).collect::<Vec<_>>();
     format!(
         "admin = \"127.0.0.1:0\"\nstore.url = \"{store}\"\ndrain.deadline = \"8s\"\nlog.access = \"off\"\nlog.level = \"debug\"\n{keys}\n\
-         [[pool]]\nbackends = {backends:?}\nresponse_timeout = \"8s\"\n{WATCHFUL}"
+         [[pool]]\nbackends = {backends:?}\nresponse_timeout = \"8s\"\n{WATCHFUL}kind = \"{probe}\"\n"
     )
 }
