@@ -10,8 +10,8 @@ use std::time::Duration;
 use proptest::prelude::{any, proptest};
 
 use moorline::config::{
-    BackendUrl, Bounds, Code, Colour, Config, ConfigError, Discovery, HealthSettings, Probe, Rehome, SessionSettings,
-    StoreUrl, WhenAway,
+    BackendUrl, Bounds, Code, Colour, Config, ConfigError, Discovery, HealthSettings, LimitsSettings, Probe, Rehome,
+    SessionSettings, StoreUrl, WhenAway,
 };
 
 const SHORTEST: &str = "[[pool]]\nbackends = [\"http://127.0.0.1:3001/mcp\"]\n";
@@ -94,9 +94,28 @@ fn the_example_holds_the_defaults() {
 
 #[test]
 fn the_example_with_every_optional_key_is_good_but_for_its_secrets() {
-    let uncommented =
-        moorline::config::example().replace("# public_url =", "public_url =").replace("# name =", "name =");
+    let uncommented = moorline::config::example()
+        .replace("# public_url =", "public_url =")
+        .replace("# name = \"mcp\"", "name = \"mcp\"");
     assert_eq!(good(&uncommented).pools[0].name, "mcp");
+}
+
+#[test]
+fn the_examples_of_limits_and_upstreams_are_good() {
+    let example = moorline::config::example();
+    let (before, rest) = example.split_once("# [[limit]]\n").unwrap();
+    let (sections, after) = rest.split_once("# A set of interchangeable backends").unwrap();
+    let is_key = |text: &str| text.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let shown = sections.lines().map(|line| match line.strip_prefix("# ") {
+        Some(text) if is_key(text) || text.starts_with('[') => text,
+        _ => line,
+    });
+    let shown = shown.collect::<Vec<_>>().join("\n");
+    let config = good(&format!("{before}[[limit]]\n{shown}\n# {after}"));
+    assert_eq!(config.limit[0].costs.len(), 2);
+    assert_eq!(config.upstreams[0].tokens.as_ref().unwrap().estimate, 1500);
+    assert!(config.upstreams[0].refusal.pattern.is_match("quota exceeded, wait 5 s"));
+    assert!(config.warnings.is_empty());
 }
 
 #[test]
@@ -109,6 +128,8 @@ fn the_shortest_file_has_the_defaults() {
     assert_eq!(config.bounds.max_body, 4 << 20);
     assert_eq!(config.session, SessionSettings::default());
     assert_eq!(config.stream.heartbeat, Some(Duration::from_secs(15)));
+    assert_eq!(config.limits, LimitsSettings::default());
+    assert_eq!((config.limit.len(), config.upstreams.len(), config.pools[0].concurrency), (0, 0, None));
     let pool = &config.pools[0];
     assert_eq!((pool.name.as_str(), pool.path.as_str()), ("mcp", "/mcp"));
     assert_eq!(pool.health, HealthSettings::default());
@@ -245,6 +266,159 @@ proptest! {
             text.insert_str(at, &slip);
         }
         shown("f", &text);
+    }
+}
+
+mod limits {
+    use moorline::config::{
+        Algorithm, BackendLimit, BackendMost, Concurrency, LimitCallers, LimitEra, LimitKey, LimitScope, LimitSettings,
+        LimitsAway, OnLimit, Rate,
+    };
+
+    use super::*;
+
+    fn read(text: &str) -> Config {
+        good(&format!("{text}\n{SHORTEST}"))
+    }
+
+    fn rate(text: &str) -> Option<Rate> {
+        Some(text.parse().unwrap())
+    }
+
+    fn seconds(seconds: u64) -> Option<Duration> {
+        Some(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn the_shortest_limit_counts_calls_of_each_caller() {
+        let config = read("[[limit]]\nname = 'a'\nrate = '60/min'");
+        let expected = LimitSettings {
+            name: "a".into(),
+            scope: LimitScope::default(),
+            key: LimitKey::Caller,
+            rate: rate("60/min"),
+            burst: None,
+            algorithm: Algorithm::Gcra,
+            block: None,
+            block_max: None,
+            cost: 1,
+            costs: Vec::new(),
+            concurrency: None,
+            on_limit: OnLimit::Auto,
+        };
+        assert_eq!(config.limit, [expected]);
+    }
+
+    #[test]
+    fn a_full_limit_is_read() {
+        let config = read(
+            r#"
+            trusted_proxies = ["10.0.0.0/8"]
+            limits = { when_away = "refuse", max_counters = 5_000, ipv6_prefix = 56, sampling = "10/min" }
+            [[limit]]
+            name = "search"
+            key = "header:X-Tenant"
+            rate = "10/30s"
+            burst = 20
+            block = "60s"
+            block_max = "1h"
+            cost = 2
+            methods = "tools/*"
+            tools = ["search_*", "find"]
+            pools = ["mcp"]
+            era = "modern"
+            callers = "anonymous"
+            concurrency = 5
+            queue = 7
+            wait = "3s"
+            on_limit = "tool_error"
+            costs = { "z_*" = 3, "*" = 0, a = 20 }
+            "#,
+        );
+        assert_eq!((config.limits.when_away, config.limits.max_counters), (LimitsAway::Refuse, 5000));
+        assert_eq!((config.limits.ipv6_prefix, config.limits.sampling), (56, rate("10/min")));
+        let [limit] = config.limit.as_slice() else { panic!("one limit") };
+        assert_eq!(limit.key, LimitKey::Header("x-tenant".parse().unwrap()));
+        assert_eq!((limit.rate, limit.burst.map(Into::into)), (rate("10/30s"), Some(20)));
+        assert_eq!((limit.block, limit.block_max, limit.cost), (seconds(60), seconds(3600), 2));
+        assert!(limit.scope.methods[0].matches("tools/call") && limit.scope.tools[1].matches("find"));
+        assert_eq!((limit.scope.era, limit.scope.callers), (Some(LimitEra::Modern), LimitCallers::Anonymous));
+        assert_eq!(limit.scope.pools, [Box::from("mcp")]);
+        assert_eq!(limit.concurrency, Some(Concurrency { most: 5, queue: 7, wait: Duration::from_secs(3) }));
+        assert_eq!(limit.on_limit, OnLimit::ToolError);
+        let costs: Vec<_> = limit.costs.iter().map(|(tools, cost)| (tools.as_str(), *cost)).collect();
+        assert_eq!(costs, [("z_*", 3), ("*", 0), ("a", 20)], "in the order in which they are written");
+        assert!(config.warnings.is_empty());
+    }
+
+    #[test]
+    fn the_standard_preset_stands_before_the_files_own_limits() {
+        let config = read("limits.preset = 'standard'\n[[limit]]\nname = 'own'\nconcurrency = 3");
+        let names: Vec<_> = config.limit.iter().map(|limit| &*limit.name).collect();
+        assert_eq!(names, ["per-caller", "per-address", "own"]);
+        let [caller, address, own] = config.limit.as_slice() else { panic!("three limits") };
+        assert_eq!((&caller.key, caller.scope.callers), (&LimitKey::Caller, LimitCallers::Authenticated));
+        assert_eq!((caller.rate, caller.block, caller.block_max), (rate("60/min"), seconds(60), seconds(60)));
+        assert_eq!((&address.key, address.scope.callers), (&LimitKey::Address, LimitCallers::Anonymous));
+        assert_eq!((address.rate, address.block), (rate("100/min"), None));
+        assert_eq!(own.rate, None);
+        assert_eq!(own.concurrency, Some(Concurrency { most: 3, queue: 0, wait: Duration::from_secs(10) }));
+    }
+
+    #[test]
+    fn a_block_without_a_longest_one_does_not_grow() {
+        let config = read("[[limit]]\nname = 'a'\nrate = '5/s'\nblock = '2m'");
+        assert_eq!((config.limit[0].block, config.limit[0].block_max), (seconds(120), seconds(120)));
+    }
+
+    #[test]
+    fn upstreams_are_read() {
+        let config = read(
+            r#"
+            [[upstream]]
+            name = "openai"
+            tools = ["summarize", "ask_*"]
+            rate = "500/min"
+            concurrency = 20
+            tokens = { rate = "200000/min", estimate = 1500, from = "/a~1b/c" }
+            [[upstream]]
+            name = "files"
+            tools = "read_*"
+            concurrency = 2
+            queue = 0
+            refused = { pattern = 'busy (?<seconds>\d+)', pause = "5s", most = "1m" }
+            "#,
+        );
+        let [openai, files] = config.upstreams.as_slice() else { panic!("two upstreams") };
+        assert_eq!((openai.rate, openai.burst), (rate("500/min"), None));
+        assert_eq!(openai.concurrency, Some(Concurrency { most: 20, queue: 100, wait: Duration::from_secs(10) }));
+        let tokens = openai.tokens.as_ref().unwrap();
+        assert_eq!((tokens.rate, tokens.burst, tokens.estimate), (rate("200000/min").unwrap(), None, 1500));
+        assert_eq!(tokens.from, ["a/b", "c"]);
+        assert_eq!(openai.refusal.pause_after("429 Too Many Requests"), seconds(30));
+        assert!(openai.tools[1].matches("ask_me") && files.tokens.is_none());
+        assert_eq!(files.concurrency.map(|concurrency| concurrency.queue), Some(0));
+        assert_eq!(files.refusal.pause_after("busy 7"), seconds(7));
+        assert_eq!(files.refusal.pause_after("429 Too Many Requests"), None);
+    }
+
+    #[test]
+    fn backends_can_be_limited() {
+        let limit = |lines: &str| good(&format!("{SHORTEST}{lines}")).pools[0].concurrency;
+        let wait = Duration::from_secs(10);
+        let fixed = BackendLimit { most: BackendMost::Fixed(8), queue: 100, wait };
+        assert_eq!(limit("concurrency = 8"), Some(fixed));
+        let adaptive = BackendLimit { most: BackendMost::Adaptive(1000), queue: 100, wait };
+        assert_eq!(limit("concurrency = 'adaptive'"), Some(adaptive));
+        let bounded = BackendLimit { most: BackendMost::Adaptive(50), queue: 0, wait };
+        assert_eq!(limit("concurrency = 'adaptive'\nconcurrency_max = 50\nqueue = 0"), Some(bounded));
+        assert_eq!(limit("concurrency = 'off'"), None);
+    }
+
+    #[test]
+    fn limits_change_without_a_restart() {
+        let new = read("limits.preset = 'standard'\n[[upstream]]\nname = 'a'\ntools = 'a'\nrate = '1/s'");
+        assert!(Config::changes_needing_restart(&good(SHORTEST), &new).is_empty());
     }
 }
 

@@ -7,6 +7,7 @@ mod duration;
 mod fault;
 mod flags;
 mod form;
+mod limit;
 mod nearest;
 mod pool;
 mod quantity;
@@ -30,6 +31,11 @@ use toml::de::DeTable;
 pub use address::{AddressRange, RangeError};
 pub use credential::Credential;
 pub use fault::{Code, Colour, Fault, Faults};
+pub use limit::{
+    Algorithm, BackendLimit, BackendMost, Concurrency, DEFAULT_METHODS, Glob, GlobError, LimitCallers, LimitEra,
+    LimitKey, LimitScope, LimitSettings, LimitsAway, LimitsSettings, OnLimit, Rate, RateError, Tokens, UpstreamRefusal,
+    UpstreamSettings,
+};
 pub use reference::{example, reference};
 pub use secret::{Password, SealingKey};
 pub use settings::{

@@ -5,6 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::{Code, Fault, Span};
 use super::form::Form;
+use super::limit;
 use super::schema;
 use super::settings::{BackendSettings, HealthSettings, PoolSettings, Probe};
 use super::tree::{Reader, Slot};
@@ -108,6 +109,7 @@ fn read_one(reader: &mut Reader<'_>, seen: &mut Seen) -> Option<PoolSettings> {
         response_timeout: reader.get(&schema::RESPONSE_TIMEOUT),
         idle_timeout: reader.get(&schema::POOL_IDLE_TIMEOUT),
         max_connections: reader.get(&schema::POOL_MAX_CONNECTIONS),
+        concurrency: limit::backend(reader),
         dns_refresh: reader.get(&schema::DNS_REFRESH),
         health: health(&mut reader.below(&schema::HEALTH)),
     };

@@ -12,8 +12,8 @@ use super::settings::{
     Bounds, Config, DrainSettings, LogSettings, SessionSettings, StoreSettings, StoreUrl, StreamSettings,
 };
 use super::shared::RedisUrl;
-use super::tree::{Key, Optional, Reader, Section, Sink};
-use super::{duration, pool, quantity, schema};
+use super::tree::{Given, Optional, Reader, Row, Section, Sink};
+use super::{duration, limit, pool, schema};
 
 /// Reads the document. The faults are in the sink; if there are any, the settings are not to be used.
 pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
@@ -29,6 +29,12 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         }
     }
     top.below(&schema::AUTH).get(&schema::AUTH_MODE);
+    let pools = pool::read(&mut top);
+    let around = limit::Around {
+        pools: pools.iter().map(|pool| pool.name.as_str()).collect(),
+        believes_headers: !trusted_proxies.is_empty() || top.is_bad(&schema::TRUSTED_PROXIES),
+    };
+    let (limits, limit, upstreams) = limit::read(&mut top, &around);
     Config {
         listen: listen.into_iter().map(|(_, addr)| addr).collect(),
         admin,
@@ -43,7 +49,10 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         bounds: bounds(&mut top.below(&schema::BOUNDS)),
         stream: stream(&mut top.below(&schema::STREAM)),
         log: log(&mut top.below(&schema::LOG)),
-        pools: pool::read(&mut top),
+        limits,
+        limit,
+        upstreams,
+        pools,
         warnings: Faults::default(),
     }
 }
@@ -212,12 +221,24 @@ impl Reader<'_> {
         found.into_iter().find_map(|(_, secret)| secret)
     }
 
+    /// Checks that a key is not given without another that it needs to mean anything. Whether it is good so.
+    pub fn needs(&mut self, row: &dyn Row, other: &dyn Row) -> bool {
+        let Some(at) = self.span(row).filter(|_| self.span(other).is_none()) else { return true };
+        let message = format!("{} is given, but {} is not", self.name(row), self.name(other));
+        let sample = match other.given() {
+            Given::Preset(sample) | Given::Absent { sample, .. } | Given::Needed { sample } => sample,
+        };
+        let help = format!("add for instance `{} = {sample}`, or leave it out", other.name());
+        self.sink.fault(Fault::new(Code::Conflict, at, message).help(help));
+        false
+    }
+
     /// Checks that one duration is not longer than another; the place is that of the one that is given.
-    pub fn at_most(&mut self, small: (&Key<quantity::Period>, Duration), large: (&Key<quantity::Period>, Duration)) {
+    pub fn at_most(&mut self, small: (&dyn Row, Duration), large: (&dyn Row, Duration)) {
         if small.1 <= large.1 || self.is_bad(small.0) || self.is_bad(large.0) {
             return;
         }
-        let told = |this: &Self, (key, value): (&Key<quantity::Period>, Duration)| {
+        let told = |this: &Self, (key, value): (&dyn Row, Duration)| {
             let preset = if this.span(key).is_none() { ", its default" } else { "" };
             format!("{} ({}{preset})", this.name(key), duration::text(value))
         };

@@ -7,11 +7,13 @@ use super::tree::{Given, Row, Section, Shape};
 const WIDTH: usize = 110;
 
 const EXAMPLE_HEAD: &str = "\
-# Every key of Moorline's configuration with its default; keys that have none are commented out.
+# Every key of Moorline's configuration with its default; keys that have none are commented out, and so are
+# whole sections that are not there by default: limits and upstreams.
 # The shortest useful file is the [[pool]] at the end alone. docs/configuration.md says what each key accepts.
 #
 # Durations are whole numbers with a unit (d, h, m, s, ms), as in \"30s\" or \"1h30m\".
 # Sizes are a whole number with a unit (B, kB, MB, GB by 1000; KiB, MiB, GiB by 1024), as in \"64KiB\".
+# Rates are a count and a time (d, h, min, s), as in \"60/min\" or \"10/30s\".
 ";
 
 const REFERENCE_HEAD: &str = "\
@@ -30,6 +32,9 @@ backends = [\"http://127.0.0.1:3001/mcp\", \"http://127.0.0.1:3002/mcp\"]
   accepted; Moorline does not start, and on a reload goes on with the configuration that it has. What is allowed but seldom meant is a warning.
 - **Durations** are whole numbers with a unit, largest unit first: `d`, `h`, `m`, `s`, `ms`. `\"30s\"`, `\"50ms\"`, `\"1h30m\"`.
 - **Sizes** are one whole number with a unit: `B`; `kB`, `MB`, `GB` (by 1000); `KiB`, `MiB`, `GiB` (by 1024). `\"64KiB\"`, `\"500kB\"`.
+- **Rates** are a count, a slash and a time, `d`, `h`, `min` or `s` with or without a number: `\"60/min\"`, `\"1000/h\"`, `\"10/30s\"`. At most
+  1000000 a second, and a time of at most 30 days.
+- **Patterns** for names have `*` for any number of characters: `\"search_*\"`. Everything else stands for itself, and case matters.
 - **Secrets** come from a file or an environment variable and are shown as stars in messages.
 - **Paths** of files are taken relative to the directory in which Moorline was started.
 ";
@@ -41,23 +46,25 @@ pub fn example() -> String {
     for section in schema::sections().into_iter().filter(|section| section.shape != Shape::Inline) {
         text.push('\n');
         text.push_str(&comment(section.doc));
+        let mark = if section.shape.is_default() { "" } else { "# " };
         if !section.header.is_empty() {
-            text.push_str(&format!("{}\n", section.bracketed()));
+            text.push_str(&format!("{mark}{}\n", section.bracketed()));
         }
         for row in section.keys {
             text.push('\n');
-            text.push_str(&example_row(*row));
+            text.push_str(&example_row(*row, mark));
         }
     }
     text
 }
 
-fn example_row(row: &dyn Row) -> String {
+/// A key with its default, behind the mark of its section.
+fn example_row(row: &dyn Row, mark: &str) -> String {
     let accepted = comment(&format!("Accepted: {}.", row.accepted()));
     let (doc, line) = match row.given() {
-        Given::Preset(value) => (row.doc().to_owned(), format!("{} = {value}", row.name())),
+        Given::Preset(value) => (row.doc().to_owned(), format!("{mark}{} = {value}", row.name())),
         Given::Needed { sample } => {
-            (format!("{} No default.", sentence(row.doc())), format!("{} = {sample}", row.name()))
+            (format!("{} No default.", sentence(row.doc())), format!("{mark}{} = {sample}", row.name()))
         }
         Given::Absent { means, sample } => {
             (format!("{} If left out: {means}.", sentence(row.doc())), format!("# {} = {sample}", row.name()))

@@ -10,6 +10,7 @@ use http::Uri;
 use super::address::AddressRange;
 use super::credential::Credential;
 use super::fault::Faults;
+use super::limit::{BackendLimit, LimitSettings, LimitsSettings, UpstreamSettings};
 use super::secret::SealingKey;
 use super::shared::RedisUrl;
 use super::url::BackendUrl;
@@ -41,6 +42,12 @@ pub struct Config {
     pub bounds: Bounds,
     /// How event streams are kept.
     pub stream: StreamSettings,
+    /// What all limits share.
+    pub limits: LimitsSettings,
+    /// The limits, those of the preset first. No two limits or upstreams share a name.
+    pub limit: Vec<LimitSettings>,
+    /// What tools call, and what may be spent there.
+    pub upstreams: Vec<UpstreamSettings>,
     /// The pools; at least one, with distinct names and paths.
     pub pools: Vec<PoolSettings>,
     /// What is logged, and how.
@@ -194,6 +201,8 @@ pub struct PoolSettings {
     pub idle_timeout: Duration,
     /// Connections to one backend.
     pub max_connections: usize,
+    /// How many requests each backend works on at the same time; `None` is not limited.
+    pub concurrency: Option<BackendLimit>,
     /// How often a name is resolved anew at least; a shorter TTL is obeyed.
     pub dns_refresh: Duration,
     /// How backends are watched.

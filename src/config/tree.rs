@@ -26,12 +26,23 @@ pub(super) struct Section {
 /// How a section is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// At most once: `[header]`.
+    /// At most once: `[header]`. All its keys have defaults.
     Table,
-    /// Any number of times: `[[header]]`.
+    /// At most once, and not there by default: `[header]`.
+    OptionalTable,
+    /// At least once: `[[header]]`.
     Tables,
+    /// Any number of times, and not there by default: `[[header]]`.
+    OptionalTables,
     /// As a value in braces.
     Inline,
+}
+
+impl Shape {
+    /// Whether a file without it has it all the same, or could not do without.
+    pub const fn is_default(self) -> bool {
+        matches!(self, Self::Table | Self::Tables)
+    }
 }
 
 impl Section {
@@ -43,8 +54,8 @@ impl Section {
     /// The header with its brackets.
     pub fn bracketed(&self) -> String {
         match self.shape {
-            Shape::Table => format!("[{}]", self.header),
-            Shape::Tables => format!("[[{}]]", self.header),
+            Shape::Table | Shape::OptionalTable => format!("[{}]", self.header),
+            Shape::Tables | Shape::OptionalTables => format!("[[{}]]", self.header),
             Shape::Inline => format!("a table in `{}`", self.header),
         }
     }
@@ -252,6 +263,11 @@ impl<'a> Reader<'a> {
             }
         }
         tables
+    }
+
+    /// Whether the section itself is in the document, in its right shape.
+    pub fn is_there(&self) -> bool {
+        self.table.is_some()
     }
 
     /// Whether anything stands under the section's name, in whatever shape.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::credential::Credential;
 use super::form::{Choice, Flag, Form, List, OffOr, Text};
+use super::limit::form::Most;
 use super::quantity::{Count, Period, Size};
 use super::settings::{AccessLog, Config, HostPolicy, HttpVersion, LogFormat, LogLevel, Refusals, Rehome, WhenAway};
 use super::tree::{Key, Needed, Optional, Section, Shape};
@@ -29,8 +30,6 @@ pub(super) struct Later {
 
 /// Names that are refused as too early instead of as unknown.
 pub(super) static LATER: &[Later] = &[
-    Later { section: "", key: "limit", meant_for: "rate limits" },
-    Later { section: "", key: "upstream", meant_for: "limits on what tools call" },
     Later { section: "", key: "cache", meant_for: "caching tool results" },
     Later { section: "", key: "tls", meant_for: "TLS towards clients" },
     Later { section: "pool", key: "auth", meant_for: "authentication for one pool" },
@@ -69,13 +68,17 @@ const SOCKET: Text<SocketAddr> =
 /// Defines the rows of a section as statics, and the section that lists them.
 macro_rules! section {
     ($section:ident: $shape:ident $header:literal, $doc:literal, below $below:tt; $($row:ident: $type:ty = $value:expr;)*) => {
-        $(pub(super) static $row: $type = $value;)*
-        pub(super) static $section: Section =
+        $(pub(in crate::config) static $row: $type = $value;)*
+        pub(in crate::config) static $section: Section =
             Section { header: $header, shape: Shape::$shape, doc: $doc, keys: &[$(&$row),*], below: &$below };
     };
 }
 
-section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &LOG, &POOL];
+pub(super) mod limit;
+
+use limit::{ADAPTIVE_MAX, LIMIT, LIMITS, REFUSED, TOKENS, UPSTREAM};
+
+section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &LOG, &LIMITS, &LIMIT, &UPSTREAM, &POOL];
     LISTEN: Key<List<Text<SocketAddr>>> = key("listen", r#""127.0.0.1:8080""#, List { element: SOCKET, min: 1, max: 16, bare: true },
         "Where clients connect. Port 0 takes any free port.");
     ADMIN: Key<OffOr<Text<SocketAddr>>> = key("admin", r#""127.0.0.1:9090""#, OffOr(SOCKET),
@@ -256,6 +259,15 @@ section! { POOL: Tables "pool", "A set of interchangeable backends behind one en
         "How long an unused connection to a backend is kept. Keep it below the backend's own limit, often 5s.");
     POOL_MAX_CONNECTIONS: Key<Count<usize>> = key("max_connections", "16_384", count(1, 1_000_000, 100_000),
         "Requests and open streams at one backend at the same time, for each worker thread. Over HTTP/1.1 each has a connection.");
+    POOL_CONCURRENCY: Key<OffOr<Most>> = key("concurrency", r#""off""#, OffOr(Most { fixed: limit::running(), adaptive: ADAPTIVE_MAX }),
+        "How many requests each backend works on at the same time: so many, over all instances (a number), or as many as its latency shows that \
+         it can bear, which each instance finds out (adaptive).");
+    CONCURRENCY_MAX: Optional<Count<u32>> = Optional { name: "concurrency_max", absent: "1000", sample: "1000", form: limit::running(),
+        doc: "How many at most, where concurrency is adaptive." };
+    POOL_QUEUE: Optional<Count<u32>> = Optional { name: "queue", absent: "100", sample: "100", form: limit::waiting(),
+        doc: "How many wait for their turn at one backend, on one instance, where concurrency is not off. Callers take turns; 0 refuses at once." };
+    POOL_WAIT: Optional<Period> = Optional { name: "wait", absent: "10s", sample: r#""10s""#, form: period(MILLISECOND, HOUR),
+        doc: "How long each waits at most." };
     DNS_REFRESH: Key<Period> = key("dns_refresh", r#""5s""#, period(millis(100), HOUR),
         "How long the addresses behind a dns+http name are believed at most. A shorter TTL is obeyed.");
 }
@@ -315,6 +327,9 @@ pub(super) static RESTART: [(&str, Same); 8] = [
 ];
 
 /// Every section, in the order of the reference.
-pub(super) fn sections() -> [&'static Section; 11] {
-    [&TOP, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &LOG, &POOL, &HEALTH, &BACKEND]
+pub(super) fn sections() -> [&'static Section; 16] {
+    [
+        &TOP, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &LOG, &LIMITS, &LIMIT, &UPSTREAM, &TOKENS, &REFUSED,
+        &POOL, &HEALTH, &BACKEND,
+    ]
 }
