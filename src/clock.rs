@@ -13,15 +13,15 @@ pub struct Clock {
 
 #[derive(Clone, Debug)]
 enum Source {
-    System,
+    System { start: Instant, unix_micros: u64 },
     Manual { start: Instant, unix_start: u64, advanced_nanos: Arc<AtomicU64> },
 }
 
 impl Clock {
     /// The machine's own clocks.
     #[must_use]
-    pub const fn system() -> Self {
-        Self { source: Source::System }
+    pub fn system() -> Self {
+        Self { source: Source::System { start: system_instant(), unix_micros: micros(system_unix()) } }
     }
 
     /// A clock that stands still until [`Clock::advance`] moves it. For tests.
@@ -39,7 +39,7 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Instant {
         match &self.source {
-            Source::System => system_instant(),
+            Source::System { .. } => system_instant(),
             Source::Manual { start, advanced_nanos, .. } => {
                 *start + Duration::from_nanos(advanced_nanos.load(Ordering::Relaxed))
             }
@@ -50,7 +50,7 @@ impl Clock {
     #[must_use]
     pub fn unix(&self) -> u64 {
         match &self.source {
-            Source::System => system_unix(),
+            Source::System { .. } => system_unix().as_secs(),
             Source::Manual { unix_start, advanced_nanos, .. } => {
                 unix_start + Duration::from_nanos(advanced_nanos.load(Ordering::Relaxed)).as_secs()
             }
@@ -61,9 +61,21 @@ impl Clock {
     #[must_use]
     pub fn unix_millis(&self) -> u64 {
         match &self.source {
-            Source::System => system_unix_millis(),
+            Source::System { .. } => u64::try_from(system_unix().as_millis()).unwrap_or(u64::MAX),
             Source::Manual { unix_start, advanced_nanos, .. } => {
                 unix_start * 1000 + advanced_nanos.load(Ordering::Relaxed) / 1_000_000
+            }
+        }
+    }
+
+    /// Microseconds since 1970 that never go back: what the wall clock said when this clock was made, and monotonic time
+    /// since. For what only this process counts; clocks that were made apart differ by how the wall clock was set between.
+    #[must_use]
+    pub fn micros(&self) -> u64 {
+        match &self.source {
+            Source::System { start, unix_micros } => unix_micros + micros(system_instant().duration_since(*start)),
+            Source::Manual { unix_start, advanced_nanos, .. } => {
+                unix_start * 1_000_000 + advanced_nanos.load(Ordering::Relaxed) / 1000
             }
         }
     }
@@ -82,13 +94,13 @@ fn system_instant() -> Instant {
     Instant::now()
 }
 
-fn system_unix() -> u64 {
-    system_unix_millis() / 1000
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+fn system_unix() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
-fn system_unix_millis() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+fn micros(since: Duration) -> u64 {
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A source of fast randomness for choices that nobody must be able to repeat but that guard no secret.
@@ -124,5 +136,31 @@ impl Chance {
     pub fn below(&self, bound: usize) -> usize {
         let wide = u128::from(self.next()) * (bound as u128);
         (wide >> 64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn microseconds_are_the_wall_clocks_and_never_go_back() {
+        let clock = Clock::system();
+        let mut last = clock.micros();
+        assert!(last.abs_diff(clock.unix_millis() * 1000) < 60_000_000, "{last}");
+        for _ in 0..1000 {
+            let next = clock.clone().micros();
+            assert!(next >= last);
+            last = next;
+        }
+    }
+
+    #[test]
+    fn a_manual_clock_tells_the_same_in_all_units() {
+        let clock = Clock::manual();
+        let (unix, micros) = (clock.unix(), clock.micros());
+        assert_eq!(micros, unix * 1_000_000);
+        clock.advance(Duration::from_micros(2_000_003));
+        assert_eq!((clock.unix(), clock.micros()), (unix + 2, micros + 2_000_003));
     }
 }

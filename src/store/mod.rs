@@ -10,7 +10,9 @@ use crate::names::{Epoch, SessionId};
 
 #[cfg(test)]
 mod contract;
+pub mod counters;
 pub mod disk;
+mod far;
 pub mod keys;
 mod map;
 pub mod memory;

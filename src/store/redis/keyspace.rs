@@ -1,9 +1,10 @@
 //! Where things lie: the names of keys, and which hash slot of a Cluster each falls into. Owns the buckets that sessions
-//! are spread over. Talks to nobody.
+//! and counters are spread over. Talks to nobody.
 
 use crate::names::SessionId;
+use crate::store::counters::{Charge, Measure, Subject};
 
-/// Over how many hash tags sessions are spread. What is kept beside the sessions (who was last seen when) is kept for
+/// Over how many hash tags sessions and counters are spread. What is kept beside the sessions (who was last seen when) is kept for
 /// each, so that in a Cluster all nodes share the work.
 pub(super) const BUCKETS: u16 = 256;
 
@@ -25,6 +26,17 @@ impl Place {
     #[expect(clippy::cast_possible_truncation, reason = "the remainder is below 256")]
     pub const fn of(id: SessionId) -> Self {
         Self((id.0 % BUCKETS as u128) as u16)
+    }
+
+    /// Where a subject's counters lie, all of them. An address with its last bits cut off is a subject too, so that all bits
+    /// are mixed (Fibonacci hashing, Knuth, The Art of Computer Programming, volume 3, 6.4).
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the halves are to be folded, and the top eight bits are below 256"
+    )]
+    pub const fn of_subject(subject: Subject) -> Self {
+        let folded = (subject.0 >> 64) as u64 ^ subject.0 as u64;
+        Self((folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u16)
     }
 
     /// All buckets, from the one of that number on.
@@ -53,7 +65,7 @@ impl Place {
 }
 
 /// The names of all keys under one prefix.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Names {
     prefix: Box<str>,
     channel: Box<str>,
@@ -85,6 +97,24 @@ impl Names {
         format!("{}:ring", self.base(Place::RING))
     }
 
+    /// The counter that a charge is for, written over what `key` held: a string (`l`), or for slots a sorted set (`c`).
+    pub fn counter(&self, charge: &Charge, key: &mut String) {
+        let kind = if matches!(charge.budget.measure, Measure::Slots(_)) { "}:c:" } else { "}:l:" };
+        key.clear();
+        key.push_str(&self.prefix);
+        key.push_str(":{");
+        hex(&Place::of_subject(charge.subject).0.to_be_bytes()[1..], key);
+        key.push_str(kind);
+        key.push_str(&charge.budget.name);
+        key.push(':');
+        hex(&charge.subject.0.to_be_bytes(), key);
+    }
+
+    /// The sorted set of instances by when they were last there.
+    pub fn instances(&self) -> String {
+        format!("{}:instances", self.base(Place::RING))
+    }
+
     /// The channel on which instances tell each other what they did.
     pub fn channel(&self) -> &str {
         &self.channel
@@ -92,6 +122,15 @@ impl Names {
 
     fn base(&self, place: Place) -> String {
         format!("{}:{{{}}}", self.prefix, place.tag())
+    }
+}
+
+/// Writes hexadecimal digits. Every charge of every request comes by here.
+fn hex(bytes: &[u8], text: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
 }
 

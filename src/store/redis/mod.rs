@@ -1,6 +1,6 @@
 //! Sessions in a Redis or Valkey that several instances share: one server, one behind Sentinels, or a Cluster. Each method
 //! is one script on the server, so that instances cannot come between. Keeps nothing itself: what it cannot reach in time
-//! is `Unavailable`, and what to do then is for those above to say.
+//! is `Unavailable`, and what to do then is for those above to say. Beside them, over the same connections, `counters`.
 //!
 //! A session is one hash. Its bucket's sorted sets (who was last seen when, how long tombstones stand) are an index beside
 //! it: written in the same step, except while a Cluster moves the slot. Every key falls by itself some time after it should
@@ -8,6 +8,7 @@
 //!
 //! How many sessions there may be is not bounded here: each instance bounds its own.
 
+mod counters;
 mod dial;
 mod discover;
 mod fields;
@@ -24,15 +25,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use counters::RedisCounters;
 pub use dial::SetupError;
 use futures_util::future::ready;
 use redis::Value;
-use tokio::sync::watch;
 
 use self::dial::Dialer;
 use self::keyspace::{Names, Place};
 use self::news::{Inbox, InstanceId, Listener};
-use self::routes::{Alarm, Line, Routes};
+use self::routes::{Alarm, Line};
 use self::script::{Ask, Script};
 use self::supervisor::Supervisor;
 use self::trouble::Trouble;
@@ -43,9 +44,9 @@ use super::{
     SealingKey, Seen, Sessions, StoreError, Sweep,
 };
 use crate::clock::Chance;
-use crate::config::RedisUrl;
+use crate::config::{RedisPlace, RedisUrl};
 use crate::names::{Epoch, SessionId};
-use crate::tasks::{self, Task};
+use crate::tasks;
 
 /// How long what should have been removed stays at most.
 const GRACE: Duration = Duration::from_secs(3600);
@@ -68,15 +69,15 @@ pub struct RedisOptions<'a> {
 /// Sessions in a shared Redis or Valkey.
 #[derive(Debug)]
 pub struct Redis {
-    line: Line,
+    line: Arc<Line>,
     names: Names,
     own: InstanceId,
+    /// Whether one script may only have keys of one hash slot: in a Cluster.
+    scattered: bool,
     inbox: Inbox,
     /// Milliseconds after which a session's keys fall.
     ttl: String,
     chance: Chance,
-    routes: watch::Receiver<Arc<Routes>>,
-    _background: Vec<Task>,
 }
 
 impl Redis {
@@ -102,17 +103,16 @@ impl Redis {
         let listener = Listener { dialer, routes: routes.clone(), channel, own, inbox: sender };
         background.push(tasks::spawn("redis listener", listener.run()));
         background.push(tasks::spawn("redis supervisor", supervisor.run()));
-        let line = Line::new(routes.clone(), alarm, options.timeout);
+        let line = Arc::new(Line::new(routes, alarm, options.timeout, background));
         let ttl = (options.lifetime + GRACE).as_millis().to_string();
         tracing::debug!(store = %url, "connecting");
-        Ok(Self { line, names, own, inbox, ttl, chance, routes, _background: background })
+        let scattered = matches!(url.place, RedisPlace::Cluster(_));
+        Ok(Self { line, names, own, scattered, inbox, ttl, chance })
     }
 
     /// Whether somebody could be connected to, waiting for that for `within` at most. For the start of the process.
     pub async fn arrived(&self, within: Duration) -> bool {
-        let mut routes = self.routes.clone();
-        let arrived = routes.wait_for(|routes| routes.are_whole());
-        matches!(tokio::time::timeout(within, arrived).await, Ok(Ok(_)))
+        tokio::time::timeout(within, self.line.whole()).await.is_ok()
     }
 
     /// A script on one session. Where its slot is being moved, its hash alone is changed, and the index after it.

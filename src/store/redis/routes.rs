@@ -16,6 +16,7 @@ use super::script::Ask;
 use super::server::{Server, Standing};
 use super::trouble::Trouble;
 use crate::config::HostPort;
+use crate::tasks::Task;
 
 /// How often one request is sent on. Two servers that hand a slot over send to each other for a moment.
 const HOPS: u32 = 16;
@@ -107,12 +108,33 @@ pub(super) struct Line {
     routes: watch::Receiver<Arc<Routes>>,
     alarm: Arc<Alarm>,
     timeout: Duration,
+    // Keeps the connections; ends with the last who asks.
+    _background: Vec<Task>,
 }
 
 impl Line {
     /// A way along these routes. No call takes longer than `timeout`.
-    pub fn new(routes: watch::Receiver<Arc<Routes>>, alarm: Arc<Alarm>, timeout: Duration) -> Self {
-        Self { routes, alarm, timeout }
+    pub fn new(
+        routes: watch::Receiver<Arc<Routes>>,
+        alarm: Arc<Alarm>,
+        timeout: Duration,
+        background: Vec<Task>,
+    ) -> Self {
+        Self { routes, alarm, timeout, _background: background }
+    }
+
+    /// How long a call may take.
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Until every place has its server.
+    pub async fn whole(&self) {
+        let mut routes = self.routes.clone();
+        if routes.wait_for(|routes| routes.are_whole()).await.is_err() {
+            // The supervisor has ended, and with it the store: whoever waits here is about to be dropped.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Whether nobody is connected.
@@ -122,8 +144,21 @@ impl Line {
 
     /// Asks for one thing.
     pub async fn ask(&self, ask: &Ask) -> Result<Value, Trouble> {
-        let answer = tokio::time::timeout(self.timeout, self.follow(ask, None)).await;
+        let answer = tokio::time::timeout(self.timeout, self.ask_first(ask)).await;
         answer.unwrap_or_else(|_| Err(self.late(ask)))
+    }
+
+    /// Asks whoever should have the keys. Nearly always that is all, so the rest takes no room here.
+    async fn ask_first(&self, ask: &Ask) -> Result<Value, Trouble> {
+        let server = Arc::clone(self.routes().server(ask.place)?);
+        match server.one(&ask.command(false)).await {
+            Ok(value) => Ok(value),
+            Err(trouble) if trouble.is_elsewhere() => Box::pin(self.follow(ask, trouble)).await,
+            Err(trouble) => {
+                self.report(&server, &trouble);
+                Err(trouble)
+            }
+        }
     }
 
     /// Asks for many things, each server in one go. An answer for each, in their order.
@@ -141,7 +176,7 @@ impl Line {
         let astray: Vec<usize> =
             (0..asks.len()).filter(|&n| matches!(&answers[n], Err(trouble) if trouble.is_elsewhere())).collect();
         let followed = stream::iter(astray).map(|n| {
-            let trouble = std::mem::replace(&mut answers[n], Err(Trouble::Away)).err();
+            let trouble = std::mem::replace(&mut answers[n], Err(Trouble::Away)).err().unwrap_or(Trouble::Away);
             async move {
                 let answer = tokio::time::timeout(self.timeout, self.follow(&asks[n], trouble)).await;
                 (n, answer.unwrap_or_else(|_| Err(self.late(&asks[n]))))
@@ -163,7 +198,7 @@ impl Line {
         if mine.is_empty() {
             return Vec::new();
         }
-        let commands = mine.iter().map(|&n| asks[n].command(false));
+        let commands = mine.iter().map(|&n| asks[n].command(false).into_owned());
         let answers = tokio::time::timeout(self.timeout, server.several(commands)).await.unwrap_or(Err(Trouble::Late));
         match answers {
             Ok(answers) => {
@@ -176,21 +211,17 @@ impl Line {
             Err(trouble) => {
                 self.report(server, &trouble);
                 let late = matches!(trouble, Trouble::Late);
-                mine.into_iter().map(|n| (n, Err(if late { Trouble::Late } else { Trouble::Away }))).collect()
+                mine.into_iter().map(|n| (n, Err(if late { Trouble::Late } else { Trouble::Cut }))).collect()
             }
         }
     }
 
-    /// Sends a request, or what became of it so far, from server to server until one takes it.
-    async fn follow(&self, ask: &Ask, mut sent_on: Option<Trouble>) -> Result<Value, Trouble> {
+    /// Sends a request on that was not taken, from server to server until one takes it.
+    async fn follow(&self, ask: &Ask, sent_on: Trouble) -> Result<Value, Trouble> {
         let mut server = Arc::clone(self.routes().server(ask.place)?);
         let (mut in_full, mut in_move) = (false, false);
+        let mut answer = Err(sent_on);
         for hop in 0..HOPS {
-            let answer = match sent_on.take() {
-                Some(trouble) => Err(trouble),
-                None if in_move => server.one_in_move(ask.command(in_full)).await,
-                None => server.one(&ask.command(in_full)).await,
-            };
             match answer {
                 Err(Trouble::NoScript) => in_full = true,
                 Err(Trouble::Redirect { to, once }) => {
@@ -209,8 +240,16 @@ impl Line {
                 }
                 Ok(value) => return Ok(value),
             }
+            answer = if in_move {
+                server.one_in_move(ask.command(in_full).into_owned()).await
+            } else {
+                server.one(&ask.command(in_full)).await
+            };
         }
-        Err(Trouble::Lost("servers send to each other"))
+        match answer {
+            Err(trouble) if trouble.is_elsewhere() => Err(Trouble::Lost("servers send to each other")),
+            answer => answer.inspect_err(|trouble| self.report(&server, trouble)),
+        }
     }
 
     /// The server at an address, once it is connected.

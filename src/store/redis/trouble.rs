@@ -20,6 +20,9 @@ pub(super) enum Trouble {
     /// The connection failed, or was never made.
     #[error("connection failed")]
     Broken(#[source] RedisError),
+    /// The connection failed under a request that was sent with others.
+    #[error("connection failed meanwhile")]
+    Cut,
     /// The connection could not be made.
     #[error("cannot connect")]
     Unreachable(#[from] std::io::Error),
@@ -58,6 +61,12 @@ impl Trouble {
     /// Whether the same request may be sent elsewhere, since it cannot have been executed.
     pub const fn is_elsewhere(&self) -> bool {
         matches!(self, Self::Redirect { .. } | Self::NoScript)
+    }
+
+    /// Whether the request was certainly not executed.
+    pub const fn is_undone(&self) -> bool {
+        self.is_elsewhere()
+            || matches!(self, Self::Away | Self::Split | Self::Demoted(_) | Self::Refused(_) | Self::Lost(_))
     }
 
     /// Reads an error; `asked` is who gave it.

@@ -6,7 +6,6 @@
 //! any more: the near copy answers, and what changes there is marked. When it is back, empty or as another primary, it is
 //! told what is known here, and where it knows better, this instance's listener is told.
 
-mod far;
 mod keeper;
 mod near;
 mod notices;
@@ -19,6 +18,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::far::Away;
 use super::{
     Answer, Berth, BoxFuture, Claimed, Created, JournalEdit, KeyRing, Lease, Lookup, Moved, MoverId, Notice, Record,
     SealingKey, Seen, Sessions, StoreError, Sweep,
@@ -27,7 +27,6 @@ use crate::clock::Clock;
 use crate::config::WhenAway;
 use crate::names::{Epoch, SessionId};
 use crate::tasks::{self, Task};
-use far::Away;
 use pair::Pair;
 
 /// What the near copy and the breaker go by.

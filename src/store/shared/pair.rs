@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::far::{Away, Far};
 use super::near::{Change, Near};
 use super::notices::Notices;
 use super::repair::Told;
@@ -15,16 +14,20 @@ use super::{Pace, SharedSettings};
 use crate::clock::{Chance, Clock};
 use crate::config::WhenAway;
 use crate::names::{Epoch, SessionId};
+use crate::store::far::{Away, Far};
 use crate::store::{
     Berth, Claimed, Created, JournalEdit, Lease, Lookup, Moved, MoverId, Record, Seen, Sessions, StoreError, Sweep,
 };
+
+/// What happens while the far store is away.
+const MEANWHILE: &str = "sessions go on with what this instance knows";
 
 /// So many sessions are touched in one call, which has the bound of one.
 const TOUCH_AT_ONCE: usize = 512;
 
 /// The far store and its near copy.
 pub(super) struct Pair {
-    pub far: Far,
+    pub far: Far<dyn Sessions>,
     pub near: Near,
     pub notices: Notices,
     pub clock: Clock,
@@ -47,7 +50,7 @@ impl Pair {
     pub fn new(far: Arc<dyn Sessions>, settings: &SharedSettings, clock: Clock, pace: Pace) -> Self {
         let chance = Chance::system();
         Self {
-            far: Far::new(far, settings.timeout, clock.clone()),
+            far: Far::new(far, settings.timeout, clock.clone(), MEANWHILE),
             near: Near::new(settings.limit),
             notices: Notices::default(),
             clock,

@@ -1,8 +1,8 @@
 //! The sealing keys of both sides: joined, never replaced, so that no id that was sealed by anybody becomes unreadable.
 
-use super::far::Far;
 use super::pair::Pair;
-use crate::store::{KeyRing, Notice, SealingKey, StoreError};
+use crate::store::far::Far;
+use crate::store::{KeyRing, Notice, SealingKey, Sessions, StoreError};
 
 impl Pair {
     /// The keys that are known here and there. While the store is away `offer` may become a provisional first key.
@@ -50,6 +50,6 @@ impl Pair {
     }
 }
 
-async fn add(far: &Far, key: &SealingKey) -> Result<KeyRing, StoreError> {
+async fn add(far: &Far<dyn Sessions>, key: &SealingKey) -> Result<KeyRing, StoreError> {
     far.try_anyway(far.store().add_key(key.clone())).await
 }

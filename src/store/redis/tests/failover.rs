@@ -98,7 +98,7 @@ async fn when_a_primary_of_the_cluster_dies_its_replica_takes_over() {
 }
 
 /// Moves a slot from one node to another, first one key and then ever more, and lets the load run on in between.
-async fn hand_on(cluster: &Cluster, slot: u16, (from, to): (usize, usize), steps: &AtomicUsize) {
+pub async fn hand_on(cluster: &Cluster, slot: u16, (from, to): (usize, usize), steps: &AtomicUsize) {
     let (source, target) = (&cluster.nodes[from], &cluster.nodes[to]);
     let (from_id, to_id, slot) = (cluster.id(from), cluster.id(to), slot.to_string());
     assert_eq!(target.cli(&["cluster", "setslot", &slot, "importing", &from_id]), "OK");

@@ -1,6 +1,7 @@
 //! The shared store against real servers: the laws that every store keeps, over each arrangement, and what this one alone
 //! promises when servers stop, hang, fail over and hand their slots on.
 
+mod counters;
 mod failover;
 mod outages;
 mod servers;

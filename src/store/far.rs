@@ -1,5 +1,5 @@
-//! The way to the far store, and the breaker in it: every call has a bound, and a store that has not answered a few
-//! times in a row is not asked any more until the keeper has found it back. Knows nothing of what is asked.
+//! The way to a far store, and the breaker in it: every call has a bound, and a store that has not answered a few times
+//! in a row is not asked any more until whoever keeps it has found it back. Knows nothing of what is asked.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::StoreError;
 use crate::clock::Clock;
-use crate::store::{Sessions, StoreError};
 
 /// So many calls in a row must fail before the store is taken to be away.
 const FAILURES: u32 = 3;
-/// Calls that reach over many sessions, in the background, may take so many times the bound of one call.
+/// Work that no request waits for may take so many times the bound of one call.
 const AT_LENGTH: u32 = 20;
 
 /// Why the far store has not answered, where that is our own word.
@@ -32,12 +32,15 @@ impl From<Away> for StoreError {
     }
 }
 
-/// The far store behind its breaker.
-pub(super) struct Far {
-    store: Arc<dyn Sessions>,
+/// A far store behind its breaker.
+#[derive(Debug)]
+pub(super) struct Far<S: ?Sized> {
+    store: Arc<S>,
     /// The bound of one call.
     timeout: Duration,
     clock: Clock,
+    /// What happens while it is away, for the log.
+    meanwhile: &'static str,
     /// Calls that failed since one was answered.
     failures: AtomicU32,
     /// Whether calls have failed and others were answered after them: what the store was told before may be lost.
@@ -48,44 +51,35 @@ pub(super) struct Far {
     since: Mutex<Option<Instant>>,
 }
 
-impl Far {
-    pub fn new(store: Arc<dyn Sessions>, timeout: Duration, clock: Clock) -> Self {
+impl<S: ?Sized> Far<S> {
+    pub fn new(store: Arc<S>, timeout: Duration, clock: Clock, meanwhile: &'static str) -> Self {
         let open = watch::Sender::new(false);
         let (failures, stumbled) = (AtomicU32::new(0), AtomicBool::new(false));
-        Self { store, timeout, clock, failures, stumbled, open, since: Mutex::new(None) }
+        Self { store, timeout, clock, meanwhile, failures, stumbled, open, since: Mutex::new(None) }
     }
 
     /// The store itself, for work that is then given to one of the methods below.
-    pub fn store(&self) -> &dyn Sessions {
-        &*self.store
+    pub fn store(&self) -> &S {
+        &self.store
     }
 
     pub fn is_open(&self) -> bool {
         *self.open.borrow()
     }
 
+    /// Until the breaker is open.
+    pub async fn opened(&self) {
+        // The sender lives as long as this call.
+        let _ = self.open.subscribe().wait_for(|open| *open).await;
+    }
+
     /// Does what a caller asks for, within the bound of one call; not at all while the breaker is open.
     pub async fn ask<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.gated(self.timeout, work).await
+        self.ask_bounded(within(self.timeout, work)).await
     }
 
-    /// The same for work on many sessions that no request waits for.
-    pub async fn ask_at_length<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.gated(self.timeout * AT_LENGTH, work).await
-    }
-
-    /// The keeper's way: past the breaker, and within the bound that work has which no request waits for.
-    pub async fn try_anyway<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let before = self.failures.load(Ordering::Relaxed);
-        let answer = tokio::time::timeout(self.timeout * AT_LENGTH, work).await;
-        self.count(before, answer.unwrap_or_else(|_| Err(Away::Slow.into())))
-    }
-
-    async fn gated<T>(
-        &self,
-        bound: Duration,
-        work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
+    /// The same for work that bounds itself.
+    pub async fn ask_bounded<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let before = self.failures.load(Ordering::Relaxed);
         let mut opens = self.open.subscribe();
         if *opens.borrow_and_update() {
@@ -93,11 +87,22 @@ impl Far {
         }
         let answer = tokio::select! {
             biased;
-            answer = tokio::time::timeout(bound, work) => answer.unwrap_or_else(|_| Err(Away::Slow.into())),
+            answer = work => answer,
             // The sender lives as long as this call: that it is gone cannot be the reason.
             _ = opens.wait_for(|open| *open) => return Err(Away::Open.into()),
         };
         self.count(before, answer)
+    }
+
+    /// The same as [`Self::ask`] for work that no request waits for.
+    pub async fn ask_at_length<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.ask_bounded(within(self.timeout * AT_LENGTH, work)).await
+    }
+
+    /// Its keeper's way: past the breaker, and within the bound that work has which no request waits for.
+    pub async fn try_anyway<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let before = self.failures.load(Ordering::Relaxed);
+        self.count(before, within(self.timeout * AT_LENGTH, work).await)
     }
 
     fn count<T>(&self, before: u32, answer: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -128,7 +133,7 @@ impl Far {
         let opened = self.open.send_if_modified(|open| !std::mem::replace(open, true));
         if opened {
             *self.since() = Some(self.clock.now());
-            tracing::warn!(reason = %reason, "store is away: sessions go on with what this instance knows");
+            tracing::warn!(reason = %reason, "store is away: {}", self.meanwhile);
         }
     }
 
@@ -144,4 +149,8 @@ impl Far {
         // Nothing that holds the lock leaves its value half changed.
         self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn within<T>(bound: Duration, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    tokio::time::timeout(bound, work).await.unwrap_or_else(|_| Err(Away::Slow.into()))
 }
