@@ -9,10 +9,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
-use crate::config::Refusals;
+use crate::config::{OnLimit, Refusals};
 
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,31 @@ pub enum Cause {
     OutcomeUnknown,
     /// The backend did not answer in time.
     GatewayTimeout(Duration),
+    /// The backend works on as many requests as it can bear, and nobody's turn came in time.
+    Overloaded,
+    /// A limit is exceeded.
+    Limited(Box<Limited>),
+    /// Whether a limit is exceeded cannot be said now, and the configuration wants it to be refused then.
+    LimitsAway,
+}
+
+/// Which limit is exceeded, and what the client is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limited {
+    /// The limit's name.
+    pub name: Box<str>,
+    /// What happened and what to do, for people and language models.
+    pub text: String,
+    /// How much there is.
+    pub limit: u64,
+    /// In how many seconds; none where it counts what runs at the same time.
+    pub window: Option<u64>,
+    /// Seconds after which trying again makes sense; at least 1.
+    pub retry_after: u32,
+    /// In which form it is said.
+    pub form: OnLimit,
+    /// What every answer says of the limits that apply to its request.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Whose request it was that is refused: what is needed to answer in the right form.
@@ -76,6 +101,20 @@ pub struct Asker {
     pub unanswered: bool,
     /// A legacy client known to tear down its session on a 4xx or 5xx (measured: `python-httpx`).
     pub fragile: bool,
+    /// What kind of answer it waits for, where that may be something else than an error.
+    pub awaits: Awaits,
+}
+
+/// What kind of answer a request waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Awaits {
+    /// Anything: it can only be refused by an error.
+    #[default]
+    Anything,
+    /// The result of a tool (2025-03-26 to 2025-11-25).
+    ToolResult,
+    /// The result of a tool, which says that it is complete (2026-07-28).
+    CompleteToolResult,
 }
 
 /// A refusal that ends the walk.
@@ -119,13 +158,30 @@ impl Cause {
 
     /// Seconds after which trying again makes sense, where it does.
     #[must_use]
-    pub const fn retry_after(&self) -> Option<u32> {
+    pub fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::NoBackend | Self::StoreAway => Some(2),
-            Self::Draining => Some(1),
+            Self::NoBackend | Self::StoreAway | Self::LimitsAway => Some(2),
+            Self::Draining | Self::Overloaded => Some(1),
             Self::Full(_) => Some(10),
+            Self::Limited(limited) => Some(limited.retry_after),
             _ => None,
         }
+    }
+
+    /// Whether the request was certainly not executed.
+    #[must_use]
+    pub const fn proves_unexecuted(&self) -> bool {
+        matches!(
+            self,
+            Self::NoBackend
+                | Self::Overloaded
+                | Self::BackendLost
+                | Self::Draining
+                | Self::StoreAway
+                | Self::Full(_)
+                | Self::SessionUnknown
+                | Self::SessionLost
+        )
     }
 
     /// A JSON-RPC error object for the request with the raw id `id`.
@@ -133,12 +189,25 @@ impl Cause {
     pub fn to_json(&self, id: Option<&str>) -> String {
         let row = self.row();
         let message = serde_json::Value::from(row.text.as_ref());
-        let retry = self.retry_after().map_or_else(String::new, |secs| format!(",\"retryAfter\":{secs}"));
+        let mut data = format!("\"reason\":\"{}\"", row.name);
+        if let Self::Limited(limited) = self {
+            // A limit's name has nothing that JSON would escape.
+            data.push_str(&format!(",\"name\":\"{}\",\"limit\":{}", limited.name, limited.limit));
+            data.extend(limited.window.map(|secs| format!(",\"window\":{secs}")));
+        }
+        data.extend(self.retry_after().map(|secs| format!(",\"retryAfter\":{secs}")));
         format!(
-            "{{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{{\"code\":{},\"message\":{message},\"data\":{{\"reason\":\"{}\"{retry}}}}}}}",
+            "{{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{{\"code\":{},\"message\":{message},\"data\":{{{data}}}}}}}",
             id.unwrap_or("null"),
             row.code,
-            row.name,
+        )
+    }
+
+    /// The refusal as a tool's result, so that the model reads it.
+    fn to_tool_result(&self, id: &str, complete: &str) -> String {
+        let text = serde_json::Value::from(self.row().text.as_ref());
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{{complete}\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"isError\":true}}}}"
         )
     }
 
@@ -167,6 +236,9 @@ impl Cause {
             Self::BadGateway(what) => http("bad_gateway", 502, format!("the server's answer could not be used: {what}; your session, if you have one, is kept")),
             Self::BackendLost => http("backend_lost", 502, "the server could not be reached, the request was not executed; try again"),
             Self::OutcomeUnknown => http("outcome_unknown", 502, "the connection to the server broke after the request was sent: it may or may not have been executed; check before you repeat it"),
+            Self::Limited(limited) => http("limited", 429, limited.text.clone()),
+            Self::Overloaded => http("overloaded", 503, "the server is at work on as many requests as it can bear; the request was not executed; try again shortly"),
+            Self::LimitsAway => http("limits_away", 503, "whether you are within your limits cannot be said at the moment; try again shortly"),
             Self::GatewayTimeout(limit) => http("gateway_timeout", 504, format!("the server did not answer within {limit:?}: the request may still be executing; check before you repeat it")),
         }
     }
@@ -176,14 +248,17 @@ impl Reject {
     /// The refusal as a response.
     #[must_use]
     pub fn into_response(self, dress: Refusals) -> Response<Bytes> {
-        let row = self.cause.row();
-        let status = if self.in_a_200(dress) { StatusCode::OK } else { row.status };
+        let in_a_200 = self.in_a_200(dress) || self.tool_result().is_some();
+        let status = if in_a_200 { StatusCode::OK } else { self.cause.status() };
         let mut response = Response::new(Bytes::from(self.body()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(secs) = self.cause.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(secs));
+        }
+        if let Cause::Limited(limited) = &self.cause {
+            headers.extend(limited.headers.iter().cloned());
         }
         if self.cause == Cause::MethodNotAllowed {
             headers.insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
@@ -198,6 +273,9 @@ impl Reject {
     }
 
     fn body(&self) -> String {
+        if let Some(result) = self.tool_result() {
+            return result;
+        }
         let mut errors = self.asker.ids.iter().map(|id| self.cause.to_json(Some(id)));
         if self.asker.batch && !self.asker.ids.is_empty() {
             return format!("[{}]", errors.collect::<Vec<_>>().join(","));
@@ -205,9 +283,27 @@ impl Reject {
         errors.next().unwrap_or_else(|| self.cause.to_json(None))
     }
 
+    /// The refusal as a tool's result, where the limit wants it so and the request waits for one.
+    fn tool_result(&self) -> Option<String> {
+        let (Cause::Limited(limited), [id]) = (&self.cause, self.asker.ids.as_slice()) else { return None };
+        let complete = match self.asker.awaits {
+            _ if limited.form != OnLimit::ToolError => return None,
+            Awaits::Anything => return None,
+            Awaits::ToolResult => "",
+            Awaits::CompleteToolResult => "\"resultType\":\"complete\",",
+        };
+        Some(self.cause.to_tool_result(id, complete))
+    }
+
     /// A 404 always stays a 404: it is how clients learn that a session is gone, and none tears down on it. In a 200 a
     /// client must find its request's id, or it waits for ever; unless it waits for nothing.
     fn in_a_200(&self, dress: Refusals) -> bool {
+        let form = if let Cause::Limited(limited) = &self.cause { limited.form } else { OnLimit::Auto };
+        let dress = match form {
+            OnLimit::Auto | OnLimit::ToolError => dress,
+            OnLimit::Http => Refusals::Http,
+            OnLimit::JsonRpc => Refusals::JsonRpc,
+        };
         let can = self.cause.status() != StatusCode::NOT_FOUND;
         let finds_its_id = !self.asker.ids.is_empty();
         match dress {

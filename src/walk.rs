@@ -12,6 +12,7 @@ use crate::config::Rehome as Policy;
 use crate::drain::{Drain, Phase};
 use crate::exchange::{Ask, Exchange, Heading, Lesson, Moored};
 use crate::identify::{Connection, Identify};
+use crate::limit::{Limit, Pass, Permit};
 use crate::mcp::version::LAST_EVENT_ID;
 use crate::names::BackendId;
 use crate::observe::{Observe, Observed, Trail};
@@ -20,6 +21,7 @@ use crate::reject::{Cause, Reject};
 use crate::relay::{Lost, Mend, Mended, Relay, RelayBody, Sent};
 use crate::route::Route;
 use crate::session::Sessions;
+use crate::toll::Toll;
 use crate::wire::Outgoing;
 
 /// How often a request is sent at most, as long as it provably was not executed or may be executed twice.
@@ -39,12 +41,16 @@ pub struct Walk {
     pub identify: Arc<Identify>,
     /// Finds the session, and settles what an answer means for it.
     pub sessions: Arc<Sessions>,
+    /// Decides once over all limits.
+    pub limit: Arc<Limit>,
     /// Names the backend.
     pub route: Arc<Route>,
     /// Sends and streams.
     pub relay: Arc<Relay>,
     /// Moves sessions whose backend is lost.
     pub rehome: Rehome,
+    /// Weighs what servers ask of clients.
+    pub toll: Toll,
     /// Reads the trail.
     pub observe: Arc<Observe>,
     /// How far this instance has got with going away.
@@ -61,6 +67,9 @@ struct Errand {
     exchange: Box<Exchange>,
     outgoing: Outgoing,
     moored: Option<Arc<Moored>>,
+    permit: Option<Arc<Permit>>,
+    /// Whether some backend may have executed it, though the answer was lost.
+    ran: bool,
 }
 
 impl Walk {
@@ -93,17 +102,28 @@ impl Walk {
             Ok(moored) => moored,
             Err(cause) => return Err(cause.to(exchange.asker)),
         };
+        let permit = match self.limit.admit(&exchange, moored.as_ref().map(|moored| moored.id)).await {
+            Ok(permit) => permit,
+            Err(cause) => return Err(cause.to(exchange.asker)),
+        };
+        exchange.inspected = permit.as_ref().is_some_and(|permit| permit.learns());
         let outgoing = self.relay.prepare(&mut exchange);
         if exchange.listens() {
             // Boxed, like all that is rare here: the walk's future is moved, and the usual one shall be small.
             let listening = Box::pin(self.relay.listen(&exchange, &outgoing)).await;
-            return listening.map_err(|cause| cause.to(exchange.asker));
+            return match listening {
+                Ok(response) => Ok(permitted(permit, response)),
+                Err(cause) => Err(refunded(permit, cause).to(exchange.asker)),
+            };
         }
-        let mut errand = Errand { exchange, outgoing, moored };
+        let mut errand = Errand { exchange, outgoing, moored, permit: permit.clone(), ran: false };
         match self.deliver(&mut errand, trail).await {
-            Ok((sent, lesson)) => Ok(self.respond(errand, sent, lesson)),
-            Err(Stop::Answered(answer)) => Ok(self.relay.say(answer)),
-            Err(Stop::Refused(cause)) => Err(cause.to(errand.exchange.asker)),
+            Ok((sent, lesson)) => Ok(permitted(permit, self.respond(errand, sent, lesson))),
+            Err(Stop::Answered(answer)) => Ok(permitted(permit, self.relay.say(answer))),
+            Err(Stop::Refused(cause)) => {
+                let permit = permit.filter(|_| !errand.ran);
+                Err(refunded(permit, cause).to(errand.exchange.asker))
+            }
         }
     }
 
@@ -148,19 +168,36 @@ impl Walk {
         heading: &Heading,
         trail: &mut Trail,
     ) -> Result<Result<Settled, Trouble>, Stop> {
-        let Errand { exchange, outgoing, moored } = errand;
+        let Errand { exchange, outgoing, moored, permit, ran } = errand;
         let moored = moored.as_ref();
         if let Some(moored) = moored.filter(|moored| !matches!(exchange.ask, Ask::Stream) && moored.awaits_stream()) {
             Box::pin(stream_follows(moored)).await;
         }
+        let pass = self.limit.pass(exchange, &heading.backend).await?;
         self.observe.sent(trail, moored.map(|moored| moored.id), &heading.backend.name);
         let sending = self.relay.now();
-        Ok(Err(match self.relay.send(exchange, outgoing, heading, moored).await {
+        let sent = self.relay.send(exchange, outgoing, heading, moored).await;
+        if matches!(sent, Err(Lost::Broken(_) | Lost::Failed(_))) {
+            *ran = true;
+            pass.iter().for_each(Pass::failed);
+        }
+        Ok(Err(match sent {
             Ok(mut sent) => {
                 self.route.answered(&heading.backend, sending, sent.answer.status);
+                if let Some(pass) = pass {
+                    pass.answered(self.relay.now(), sent.answer.status);
+                    sent.keep(pass);
+                }
+                sent.weigh(self.toll.of(exchange, &outgoing.headers, heading, moored)).await;
                 self.observe.answered(trail);
                 match self.sessions.settle(exchange, moored, heading, &mut sent.answer).await {
-                    Ok(lesson) => return Ok(Ok((sent, lesson))),
+                    Ok(lesson) => {
+                        let lesson = match permit {
+                            Some(permit) => permit.learn(exchange, &sent.answer, lesson),
+                            None => lesson,
+                        };
+                        return Ok(Ok((sent, lesson)));
+                    }
                     Err(Cause::SessionLost) => Trouble::Forgotten,
                     Err(cause) => return Err(cause.into()),
                 }
@@ -251,6 +288,21 @@ impl Walk {
         tracing::debug!(reason = reject.cause.name(), "refused");
         reject.into_response(**self.refusals.load()).map(RelayBody::whole)
     }
+}
+
+/// Says in an answer how the limits stand, and keeps what it has taken until it has ended.
+fn permitted(permit: Option<Arc<Permit>>, mut response: Response<RelayBody>) -> Response<RelayBody> {
+    let Some(permit) = permit else { return response };
+    permit.tell(response.headers_mut());
+    response.map(|body| body.keeping(vec![Box::new(permit)]))
+}
+
+/// What was not executed costs nothing.
+fn refunded(permit: Option<Arc<Permit>>, cause: Cause) -> Cause {
+    if let Some(permit) = permit.filter(|_| cause.proves_unexecuted()) {
+        permit.refund();
+    }
+    cause
 }
 
 /// Lets the notification stream of a session that has moved go first: what its new server asks there would be lost.

@@ -3,6 +3,7 @@
 
 mod mover;
 mod reload;
+mod stores;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,32 +16,30 @@ use tokio::net::TcpListener;
 pub use reload::follow;
 
 use mover::Mover;
+use stores::{Stores, open};
 
 use crate::admin::Admin;
 use crate::clock::{Chance, Clock};
-use crate::config::{Config, Refusals, StoreUrl};
+use crate::config::{Config, Refusals};
 use crate::drain::{Drain, Phase};
 use crate::fleet::{Fleet, Pool};
 use crate::identify::{self, Identify};
+use crate::limit::{self, Limit};
 use crate::listener::{self, Plan, Workers};
 use crate::observe::Observe;
 use crate::rehome::Rehome;
 use crate::relay::{self, Relay, Streams};
 use crate::route::{Route, discover, health};
 use crate::session::{Event, Parts, Sessions, SetupError};
-use crate::store::disk::{Disk, OpenError};
-use crate::store::memory::Memory;
-use crate::store::redis::{Redis, RedisOptions};
-use crate::store::shared::{Shared as SharedStore, SharedSettings};
+use crate::store::counters::shared::Shared as SharedCounters;
+use crate::store::disk::OpenError;
 use crate::store::{self, Sessions as Store};
 use crate::tasks::{self, Task};
+use crate::toll::Toll;
 use crate::walk::Walk;
 
 /// How often a drain looks whether requests are still in flight.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// At the start a store that several instances share is waited for so long.
-const ARRIVAL: Duration = Duration::from_secs(3);
 
 /// At the end of a drain the store has this long to write what it still holds.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -51,6 +50,7 @@ pub struct App {
     shared: Shared,
     workers: Arc<Workers>,
     store: Arc<dyn Store>,
+    shared_counters: Option<Arc<SharedCounters>>,
     mover: Arc<Mover>,
     addrs: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
@@ -67,6 +67,7 @@ struct Shared {
     fleet: Arc<Fleet>,
     sessions: Arc<Sessions>,
     identify: Arc<Identify>,
+    limit: Arc<Limit>,
     route: Arc<Route>,
     observe: Arc<Observe>,
     relay: Arc<ArcSwap<relay::Settings>>,
@@ -111,16 +112,17 @@ impl App {
         let listeners = config.listen.iter().map(|addr| bind(*addr)).collect::<Result<Vec<_>, _>>()?;
         let admin = config.admin.map(bind).transpose()?;
         let clock = Clock::system();
-        let store = open(&config, &clock).await?;
+        let stores = open(&config, &clock).await?;
         let resolver = Arc::new(discover::Resolver::system());
         let fleet = Arc::new(Fleet::new(&config.pools));
         for pool in fleet.pools().iter() {
             discover::refresh(pool, &resolver, &clock).await;
         }
-        let shared = Shared::new(&config, &store, clock, fleet, watcher).await?;
+        let shared = Shared::new(&config, &stores, clock, fleet, watcher).await?;
         let workers = shared.start_workers(&config).map_err(StartError::Thread)?;
         let mover = Mover {
             sessions: Arc::clone(&shared.sessions),
+            limit: Arc::clone(&shared.limit),
             fleet: Arc::clone(&shared.fleet),
             rehome: shared.rehome(&shared.new_relay()),
         };
@@ -131,7 +133,8 @@ impl App {
             config: ArcSwap::from_pointee(config),
             shared,
             workers,
-            store,
+            store: stores.sessions,
+            shared_counters: stores.shared_counters,
             resolver,
             tasks: Mutex::default(),
         });
@@ -149,6 +152,7 @@ impl App {
             let admin = Arc::new(Admin {
                 fleet: Arc::clone(&self.shared.fleet),
                 sessions: Arc::clone(&self.shared.sessions),
+                limit: Arc::clone(&self.shared.limit),
                 workers: Arc::clone(&self.workers),
                 drain: self.shared.drain.clone(),
                 clock: self.shared.clock.clone(),
@@ -193,6 +197,10 @@ impl App {
         }
         self.shared.identify.reconfigure(identify_settings(&new));
         self.shared.sessions.reconfigure(new.session);
+        self.shared.limit.reconfigure(&limit_settings(&new));
+        if let Some(counters) = &self.shared_counters {
+            counters.reconfigure(new.limits.when_away);
+        }
         self.shared.relay.store(Arc::new(relay_settings(&new)));
         self.shared.refusals.store(Arc::new(new.refusals));
         self.workers.reconfigure(new.bounds.max_connections);
@@ -254,13 +262,13 @@ impl App {
 impl Shared {
     async fn new(
         config: &Config,
-        store: &Arc<dyn Store>,
+        stores: &Stores,
         clock: Clock,
         fleet: Arc<Fleet>,
         watcher: Watcher,
     ) -> Result<Self, SetupError> {
         let parts = Parts {
-            store: Arc::clone(store),
+            store: Arc::clone(&stores.sessions),
             fleet: Arc::clone(&fleet),
             clock: clock.clone(),
             settings: config.session,
@@ -270,6 +278,7 @@ impl Shared {
         };
         Ok(Self {
             sessions: Arc::new(Sessions::new(parts).await?),
+            limit: Arc::new(Limit::new(&limit_settings(config), Arc::clone(&stores.counters), clock.clone())),
             identify: Arc::new(Identify::new(identify_settings(config), Arc::clone(&fleet), clock.clone())),
             route: Arc::new(Route::new(clock.clone(), Chance::system())),
             observe: Arc::new(Observe::new(clock.clone(), config.log.access)),
@@ -314,7 +323,9 @@ impl Shared {
         let relay = self.new_relay();
         Walk {
             rehome: self.rehome(&relay),
+            toll: Toll { limit: Arc::clone(&self.limit), relay: Arc::clone(&relay) },
             relay,
+            limit: Arc::clone(&self.limit),
             identify: Arc::clone(&self.identify),
             sessions: Arc::clone(&self.sessions),
             route: Arc::clone(&self.route),
@@ -329,31 +340,16 @@ fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
     listener::bind(addr).map_err(|source| StartError::Listen { addr, source })
 }
 
-async fn open(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {
-    let settings = &config.store;
-    Ok(match &settings.url {
-        StoreUrl::Memory => Arc::new(Memory::new(config.session.max)),
-        StoreUrl::Disk(directory) => Arc::new(Disk::open(directory, config.session.max)?),
-        StoreUrl::Redis(url) => {
-            let (prefix, ca_file) = (settings.prefix.as_str(), settings.ca_file.as_deref());
-            let (timeout, lifetime) = (settings.timeout, config.session.lifetime);
-            let far = Redis::start(url, RedisOptions { prefix, ca_file, timeout, lifetime })?;
-            // Whoever serves before it has seen the store seals with a key that the others do not know yet.
-            if !far.arrived(ARRIVAL).await {
-                tracing::warn!("the store is not there yet; sessions are served without it and written when it comes");
-            }
-            let (limit, when_away) = (config.session.max, settings.when_away);
-            SharedStore::start(Arc::new(far), SharedSettings { limit, lifetime, timeout, when_away }, clock.clone())
-        }
-    })
-}
-
 fn identify_settings(config: &Config) -> identify::Settings {
     identify::Settings {
         bounds: config.bounds,
         trusted_proxies: config.trusted_proxies.clone(),
         allowed_hosts: config.allowed_hosts.clone(),
     }
+}
+
+fn limit_settings(config: &Config) -> limit::Settings {
+    limit::Settings { common: config.limits, limits: config.limit.clone(), upstreams: config.upstreams.clone() }
 }
 
 fn relay_settings(config: &Config) -> relay::Settings {

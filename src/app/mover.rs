@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 
 use crate::exchange::{Moored, Opened};
 use crate::fleet::{Fleet, Pool};
+use crate::limit::Limit;
 use crate::names::BackendId;
 use crate::rehome::{Rehome, Why, own_credentials};
 use crate::session::Sessions;
@@ -33,6 +34,8 @@ const REST: Duration = Duration::from_secs(11);
 pub struct Mover {
     /// The sessions.
     pub sessions: Arc<Sessions>,
+    /// The limits, which are tidied up on the way.
+    pub limit: Arc<Limit>,
     /// The pools.
     pub fleet: Arc<Fleet>,
     /// Moves one session.
@@ -46,6 +49,7 @@ impl Mover {
             tokio::time::sleep(UPKEEP).await;
             let abandoned = self.sessions.upkeep().await;
             self.rehome.tell_abandoned(abandoned);
+            self.limit.tidy();
         }
     }
 

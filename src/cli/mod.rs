@@ -1,6 +1,7 @@
 //! The command line: what the program can be asked to do, and how its outcome is told. It decides nothing else.
 
 mod demo;
+mod limits;
 mod serve;
 
 use std::io::IsTerminal;
@@ -30,6 +31,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Ask a running instance how its limits stand, and who spends most.
+    Limits(limits::LimitsArgs),
     /// Start sample servers with Moorline in front of them, and tell what to try.
     Demo(DemoArgs),
 }
@@ -75,6 +78,7 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::serve(&args),
         Command::Check { config } => return check(&config),
+        Command::Limits(args) => limits::limits(&args),
         Command::Demo(args) => demo::demo(&args),
     };
     match outcome {

@@ -37,6 +37,8 @@ pub struct Exchange {
     pub ask: Ask,
     /// Whether the server itself says that the call may be executed twice (`readOnlyHint`, `idempotentHint`).
     pub repeatable: bool,
+    /// Whether its result is looked into, whatever it asks for.
+    pub inspected: bool,
     /// Whether it opens a session without credentials.
     pub openly: bool,
     /// To whom a refusal would go.
@@ -103,11 +105,11 @@ pub enum Ask {
     /// A JSON-RPC request.
     Call(Call),
     /// A JSON-RPC notification.
-    Note(Act),
+    Note(Said),
     /// A JSON-RPC response to a server's request.
     Reply,
-    /// Several messages at once (2025-03-26): what they do beyond being relayed.
-    Batch(Vec<Act>),
+    /// Several messages at once (2025-03-26).
+    Batch(Vec<Said>),
     /// GET: the session's notification stream, or the rest of an earlier stream.
     Stream,
     /// DELETE: the session shall end.
@@ -123,6 +125,17 @@ pub struct Call {
     pub id: Box<str>,
     /// Its method.
     pub method: Box<str>,
+    /// The tool, prompt or resource that it names.
+    pub name: Option<Box<str>>,
+    /// What it does beyond being relayed.
+    pub act: Act,
+}
+
+/// A message that is not a request by itself.
+#[derive(Debug)]
+pub struct Said {
+    /// Its method; none for a response.
+    pub method: Option<Box<str>>,
     /// The tool, prompt or resource that it names.
     pub name: Option<Box<str>>,
     /// What it does beyond being relayed.
@@ -253,7 +266,7 @@ impl Exchange {
     pub fn verb(&self) -> &str {
         match &self.ask {
             Ask::Call(call) => &call.method,
-            Ask::Note(Act::Initialized) => "notifications/initialized",
+            Ask::Note(Said { act: Act::Initialized, .. }) => "notifications/initialized",
             Ask::Note(_) => "notification",
             Ask::Reply => "reply",
             Ask::Batch(_) => "batch",

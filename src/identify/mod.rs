@@ -17,13 +17,13 @@ use hyper::body::Incoming;
 
 use crate::clock::Clock;
 use crate::config::{AddressRange, Bounds};
-use crate::exchange::{Ask, Call, Caller, Exchange, Hop, WELL_KNOWN};
+use crate::exchange::{Ask, Call, Caller, Exchange, Hop, Said, WELL_KNOWN};
 use crate::fleet::Fleet;
 use crate::mcp::accept::Accepts;
 use crate::mcp::envelope::{self, Body, Kind, Message};
 use crate::mcp::header::check_modern;
 use crate::mcp::version::{Era, LAST_EVENT_ID, MCP_PROTOCOL_VERSION, MCP_SESSION_ID};
-use crate::reject::{Asker, Cause, Reject};
+use crate::reject::{Asker, Awaits, Cause, Reject};
 
 /// The identify station.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Identify {
         let fragile = is_fragile(&parts.headers);
         let body = body::read(incoming, &parts.headers, &settings.bounds).await;
         let body = body.map_err(|fault| {
-            fault.cause.to(Asker { ids: fault.ids, fragile, unanswered: fault.unanswered, batch: false })
+            fault.cause.to(Asker { ids: fault.ids, fragile, unanswered: fault.unanswered, ..Asker::default() })
         })?;
         let facts = match (&parts.method, plain) {
             (&Method::POST, false) => read_message(&parts, &body, &settings.bounds, fragile)?,
@@ -98,6 +98,7 @@ impl Identify {
             ask: facts.ask,
             asker: facts.asker,
             repeatable: false,
+            inspected: false,
             openly: false,
             origin,
             resumes: resumes(&parts.headers),
@@ -178,7 +179,7 @@ fn read_message(parts: &Parts, body: &[u8], bounds: &Bounds, fragile: bool) -> R
         Body::One(message) if message.is_request("initialize") => Era::Legacy,
         _ => header_era,
     };
-    let asker = asker_of(&peeked, fragile && era == Era::Legacy);
+    let asker = asker_of(&peeked, fragile, era);
     match check_message(parts, &peeked, era) {
         Ok(()) => Ok(Facts { era, ask: ask_of(peeked, body), asker }),
         Err(cause) => Err(cause.to(asker)),
@@ -204,28 +205,40 @@ fn check_message(parts: &Parts, peeked: &Body<'_>, era: Era) -> Result<(), Cause
     }
 }
 
-fn asker_of(peeked: &Body<'_>, fragile: bool) -> Asker {
+fn asker_of(peeked: &Body<'_>, fragile: bool, era: Era) -> Asker {
     let waits = |message: &Message<'_>| match message.kind {
         Kind::Request { id, .. } => Some(id.into()),
         _ => None,
     };
     let ids: Vec<_> = peeked.messages().iter().filter_map(waits).collect();
-    Asker { unanswered: ids.is_empty(), ids, batch: matches!(peeked, Body::Batch(_)), fragile }
+    let awaits = match peeked {
+        Body::One(message) if message.is_request("tools/call") && era == Era::Modern => Awaits::CompleteToolResult,
+        Body::One(message) if message.is_request("tools/call") => Awaits::ToolResult,
+        _ => Awaits::Anything,
+    };
+    let (batch, fragile) = (matches!(peeked, Body::Batch(_)), fragile && era == Era::Legacy);
+    Asker { unanswered: ids.is_empty(), ids, batch, fragile, awaits }
 }
 
 fn ask_of(peeked: Body<'_>, body: &[u8]) -> Ask {
     match peeked {
-        Body::One(message) => {
-            let act = act::of(&message, body);
-            let name = message.name().map(Box::from);
-            match message.kind {
-                Kind::Request { id, method } => Ask::Call(Call { id: id.into(), method: method.into(), name, act }),
-                Kind::Notification { .. } => Ask::Note(act),
-                Kind::Response { .. } => Ask::Reply,
+        Body::One(message) => match message.kind {
+            Kind::Request { id, .. } => {
+                let act = act::of(&message, body);
+                let name = message.name().map(Box::from);
+                let method = message.method().unwrap_or_default().into();
+                Ask::Call(Call { id: id.into(), method, name, act })
             }
-        }
-        Body::Batch(messages) => Ask::Batch(messages.iter().map(|message| act::of(message, body)).collect()),
+            Kind::Notification { .. } => Ask::Note(said(&message, body)),
+            Kind::Response { .. } => Ask::Reply,
+        },
+        Body::Batch(messages) => Ask::Batch(messages.iter().map(|message| said(message, body)).collect()),
     }
+}
+
+fn said(message: &Message<'_>, body: &[u8]) -> Said {
+    let text = |text: &str| Box::from(text);
+    Said { method: message.method().map(text), name: message.name().map(text), act: act::of(message, body) }
 }
 
 fn asked_host(parts: &Parts) -> Option<HeaderValue> {

@@ -5,11 +5,17 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memmem};
 
 /// A comment that keeps a quiet stream open: one line, no empty line behind it. Some clients (`httpx-sse`) dispatch
 /// an event without data at every empty line once they have seen an id; at a comment alone none does anything.
 pub const HEARTBEAT: &[u8] = b":\n";
+
+/// Whether a block of events looks as if one of them had an id.
+#[must_use]
+pub fn carries_ids(block: &[u8]) -> bool {
+    block.starts_with(b"id:") || memmem::find(block, b"\nid:").is_some() || memmem::find(block, b"\rid:").is_some()
+}
 
 /// The event that tells a client how long to wait before it reconnects, in milliseconds.
 #[must_use]

@@ -1,5 +1,6 @@
 //! The body of a response to a client, in its forms: whole, passed through, or a stream of events.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,7 +21,6 @@ use crate::sweep::Sweep;
 use crate::wire::{Phase, WireBody, WireError};
 
 /// What an answer keeps busy until its body has ended: the backend's count of requests in flight, and the session.
-#[derive(Debug)]
 pub struct Hold {
     pub(super) backend: Arc<Backend>,
     pub(super) falls: u32,
@@ -28,7 +28,11 @@ pub struct Hold {
     pub(super) busy: Option<Busy>,
     open: Option<Open>,
     pub(super) stands: bool,
+    kept: Kept,
 }
+
+/// What others want to last until the answer has ended. Only its end matters here.
+pub type Kept = Vec<Box<dyn Any + Send + Sync>>;
 
 impl Hold {
     pub(super) fn new(backend: &Arc<Backend>, moored: Option<&Arc<Moored>>) -> Self {
@@ -39,12 +43,23 @@ impl Hold {
             busy: moored.map(Moored::busy),
             open: None,
             stands: false,
+            kept: Kept::new(),
         }
     }
 
     /// Whether the backend was found dead, or has left, since the request was sent.
     pub(super) fn has_fallen(&self) -> bool {
         self.backend.falls() != self.falls
+    }
+
+    /// Lets something last as long as this backend is busy with the answer.
+    pub(super) fn keep(&mut self, kept: impl Any + Send + Sync) {
+        self.kept.push(Box::new(kept));
+    }
+
+    /// The backend is done with it, though the answer is not at its end.
+    pub(super) fn let_go(&mut self) {
+        self.kept.clear();
     }
 
     /// An open notification stream is no load: it only keeps its session from being idle, and counts among its kind.
@@ -117,6 +132,18 @@ impl RelayBody {
     pub fn mended_by(mut self, mend: Mend) -> Self {
         if let Self::Events(events) = &mut self {
             events.mended_by(mend);
+        }
+        self
+    }
+
+    /// Lets something last until the body has ended, or is given up.
+    #[must_use]
+    pub fn keeping(mut self, kept: Kept) -> Self {
+        match &mut self {
+            Self::Whole(_) => {}
+            Self::Pass(pass) => pass.hold.kept.extend(kept),
+            Self::Events(events) => events.keep(kept),
+            Self::Listen(listener) => listener.keep(kept),
         }
         self
     }

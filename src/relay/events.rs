@@ -4,7 +4,6 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,11 +12,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Body;
 use memchr::memmem;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use super::body::Hold;
-use super::mend::{Mend, Mended, Mending, as_event};
+use super::body::{Hold, Kept};
+use super::mend::{Mend, Mended, Mending, Mends, as_event, is_there};
+use super::scale::{Scale, Weigh};
 use super::signal::{Sign, Signal, Source};
 use super::{Sent, Settings};
 use crate::drain::Drain;
@@ -31,22 +29,11 @@ use crate::reject::{Asker, Cause};
 use crate::sweep::{Sweep, ticks};
 use crate::wire::WireBody;
 
-/// How long it may take to find out whether a backend whose connection broke is still there.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
-/// A server says nothing on a new connection: whatever can be read within this time is its end.
-const LOOK_TWICE: Duration = Duration::from_millis(100);
-
-/// How often a stream is mended that is lost again within [`SHORT`].
-const MOST_MENDS: u32 = 3;
-
-/// A stream that lasts for so long has been mended well.
-const SHORT: Duration = Duration::from_secs(2);
-
 /// One stream of events.
 pub struct Events {
     body: Option<WireBody>,
     scanner: Scanner,
+    scale: Scale,
     out: VecDeque<Bytes>,
     mark: Mark,
     lesson: Option<Lesson>,
@@ -61,11 +48,12 @@ pub struct Events {
     looking: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     mend: Option<Mend>,
     mending: Option<Mending>,
-    /// Mends in a row that did not last, and the tick of the last one.
-    mends: (u32, u32),
+    mends: Mends,
     /// The berth that it could not leave, though its backend takes nobody new.
     stuck_at: Option<Mark>,
     hold: Hold,
+    /// What lasts until the end, wherever the rest comes from.
+    kept: Kept,
     signal: Option<Arc<Signal>>,
     sweep: Arc<Sweep<Signal>>,
     drain: Drain,
@@ -78,7 +66,7 @@ impl Events {
         exchange: &Exchange,
         (hold, mark): (Hold, Mark),
         (start, body): (Bytes, WireBody),
-        lesson: Option<Lesson>,
+        (lesson, weigh): (Option<Lesson>, Option<Weigh>),
         settings: &Settings,
     ) -> Self {
         let standing = matches!(exchange.ask, Ask::Stream);
@@ -91,10 +79,11 @@ impl Events {
             // Measured: with this, every client comes back after an outage of some seconds; without, it gives up for good.
             out.push_back(retry_frame(u64::try_from(settings.retry.as_millis()).unwrap_or(u64::MAX)));
         }
-        let bound = if lesson.is_some() { settings.inspect } else { settings.max_event };
+        let bound = if lesson.is_some() || weigh.is_some() { settings.inspect } else { settings.max_event };
         let mut events = Self {
             body: Some(body),
             scanner: Scanner::new(bound),
+            scale: Scale::default(),
             out,
             mark,
             lesson,
@@ -106,15 +95,17 @@ impl Events {
             looking: None,
             mend: None,
             mending: None,
-            mends: (0, 0),
+            mends: Mends::default(),
             stuck_at: None,
             hold,
+            kept: Kept::new(),
             signal: None,
             sweep: Arc::default(),
             drain: Drain::default(),
             heartbeat: 0,
             retry: settings.retry,
         };
+        events.scale.set(weigh);
         events.attach();
         events.feed(start);
         events
@@ -132,6 +123,11 @@ impl Events {
         self.mend = Some(mend);
     }
 
+    /// Lets something last as long as the stream.
+    pub(super) fn keep(&mut self, kept: Kept) {
+        self.kept.extend(kept);
+    }
+
     /// Lets the sweep look after the stream while it waits.
     pub(super) fn watched(self, sweep: Arc<Sweep<Signal>>, drain: Drain, settings: &Settings) -> Self {
         Self { sweep, drain, heartbeat: settings.heartbeat.map_or(0, ticks), ..self }
@@ -144,6 +140,14 @@ impl Events {
                     signal.touch(self.sweep.tick());
                 }
                 return Poll::Ready(Some(next));
+            }
+            match self.scale.poll(context) {
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(piece)) => {
+                    self.take(piece);
+                    continue;
+                }
+                Poll::Pending => return Poll::Pending,
             }
             if let Some(looking) = &mut self.looking {
                 match looking.as_mut().poll(context) {
@@ -186,22 +190,30 @@ impl Events {
             return;
         }
         for piece in self.scanner.feed(chunk) {
-            let bytes = match piece {
-                Piece::Events(bytes) => self.look_at(bytes),
-                Piece::Part(bytes) => {
-                    self.unread = true;
-                    bytes
-                }
-            };
+            if let Some(piece) = self.scale.hold(piece) {
+                self.take(piece);
+            }
+        }
+    }
+
+    fn take(&mut self, piece: Piece) {
+        let bytes = match piece {
+            Piece::Events(bytes) => self.look_at(bytes),
+            Piece::Part(bytes) => {
+                self.unread = true;
+                bytes
+            }
+        };
+        if !bytes.is_empty() {
             self.out.push_back(bytes);
         }
     }
 
     /// Whole events: usually passed as they are, in one piece.
     fn look_at(&mut self, block: Bytes) -> Bytes {
-        self.resumable = self.resumable || carries_ids(&block);
+        self.resumable = self.resumable || sse::carries_ids(&block);
         let block = if needs_rewrite(&block, self.mark) { rewrite_block(self.mark, &block).into() } else { block };
-        if self.standing && carries_ids(&block) {
+        if self.standing && sse::carries_ids(&block) {
             let last = sse::events(&block).filter_map(|event| event.id.map(|id| Box::from(&*id))).last();
             self.last_id = last.or(self.last_id.take());
         }
@@ -283,8 +295,7 @@ impl Events {
 
     /// Whether the rest may come from elsewhere: not where the client has half an event already, and not again and again.
     fn can_mend(&self) -> bool {
-        let lasted = self.sweep.tick().wrapping_sub(self.mends.1) >= ticks(SHORT);
-        self.mend.is_some() && self.scanner.at_boundary() && (self.mends.0 < MOST_MENDS || self.standing && lasted)
+        self.mend.is_some() && self.scanner.at_boundary() && self.mends.may(self.sweep.tick(), self.standing)
     }
 
     fn fail_or_mend(&mut self) {
@@ -292,21 +303,23 @@ impl Events {
     }
 
     fn begin_to_mend(&mut self) {
-        let lasted = self.sweep.tick().wrapping_sub(self.mends.1) >= ticks(SHORT);
-        self.mends.0 = if lasted && self.standing { 1 } else { self.mends.0 + 1 };
+        self.mends.begin(self.sweep.tick(), self.standing);
         (self.body, self.signal) = (None, None);
+        // Another place at a backend is asked for.
+        self.hold.let_go();
         self.mending = self.mend.as_ref().map(|mend| mend(self.last_id.clone()));
     }
 
     fn mended(&mut self, mended: Mended) {
         (self.mending, self.signal) = (None, None);
-        self.mends.1 = self.sweep.tick();
+        self.mends.last = self.sweep.tick();
         match mended {
-            Ok((Sent { answer, rest, hold, mark }, lesson)) if answer.status.is_success() => {
+            Ok((Sent { answer, rest, hold, mark, weigh }, lesson)) if answer.status.is_success() => {
                 self.stuck_at = (self.mark == mark).then_some(mark);
                 (self.hold, self.mark, self.lesson) = (hold, mark, lesson.or(self.lesson.take()));
                 self.attach();
                 self.scanner.start_over();
+                self.scale.set(weigh);
                 match (rest, answer.whole) {
                     (Some((start, body)), _) => {
                         self.body = Some(body);
@@ -383,14 +396,4 @@ impl Events {
             self.out.push_back(retry_frame(u64::try_from(self.retry.as_millis()).unwrap_or(u64::MAX)));
         }
     }
-}
-
-/// Whether somebody takes connections there, and keeps them: a process that is just dying may still take one.
-async fn is_there(addr: SocketAddr) -> bool {
-    let Ok(Ok(connection)) = timeout(LOOK_AGAIN, TcpStream::connect(addr)).await else { return false };
-    timeout(LOOK_TWICE, connection.readable()).await.is_err()
-}
-
-fn carries_ids(block: &[u8]) -> bool {
-    block.starts_with(b"id:") || memmem::find(block, b"\nid:").is_some() || memmem::find(block, b"\rid:").is_some()
 }

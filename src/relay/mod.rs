@@ -8,6 +8,7 @@ mod listen;
 mod mend;
 mod oauth;
 mod outgoing;
+mod scale;
 mod signal;
 mod streams;
 mod usable;
@@ -22,8 +23,9 @@ use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
 pub use ask::{AskError, Reply, credentials_of, message};
-pub use body::{Hold, RelayBody};
+pub use body::{Hold, Kept, RelayBody};
 pub use mend::{Mend, Mended};
+pub use scale::{Fate, Weigh};
 pub use streams::Streams;
 
 use crate::clock::Clock;
@@ -39,6 +41,7 @@ use crate::sweep::{Sweep, TICK};
 use crate::wire::{Incoming, Outgoing, Wire, WireBody, WireError};
 use events::Events;
 use listen::Hub;
+use scale::is_weighed;
 use signal::Signal;
 use streams::Open;
 use usable::{check, has_type, is_stream, looks_inside};
@@ -101,9 +104,26 @@ pub struct Sent {
     hold: Hold,
     /// The berth's mark, to which the ids in it belong.
     mark: Mark,
+    weigh: Option<Weigh>,
 }
 
 impl Sent {
+    /// Weighs what the server asks of its client: now, and what is still to come as it passes.
+    pub async fn weigh(&mut self, weigh: Option<Weigh>) {
+        let whole = self.answer.whole.as_deref().filter(|whole| is_weighed(whole));
+        if let (Some(weigh), Some(whole)) = (&weigh, whole)
+            && let Fate::Instead(message) = weigh(whole.to_vec()).await
+        {
+            self.answer.whole = Some(message.into());
+        }
+        self.weigh = weigh;
+    }
+
+    /// Lets something last until the backend is done with the answer.
+    pub fn keep(&mut self, kept: impl std::any::Any + Send + Sync) {
+        self.hold.keep(kept);
+    }
+
     /// Whether the body is a stream of events that is still to come.
     #[must_use]
     pub fn is_stream(&self) -> bool {
@@ -159,7 +179,7 @@ impl Relay {
             hold.stands(self.streams.open(most).map_err(Lost::Failed)?);
         }
         if let Some(late) = self.late_reply(exchange, outgoing, heading) {
-            return Ok(Sent { answer: late, rest: None, hold, mark: heading.mark() });
+            return Ok(Sent { answer: late, rest: None, hold, mark: heading.mark(), weigh: None });
         }
         let settings = Arc::clone(&exchange.pool.settings());
         let host = match settings.host {
@@ -210,7 +230,7 @@ impl Relay {
             exchange.pool.failed(backend, self.clock.now(), false);
         }
         if is_stream(&answer.headers) || matches!(exchange.ask, Ask::Stream) && answer.status.is_success() {
-            return Ok(Sent { answer, rest: Some((Bytes::new(), body)), hold, mark: heading.mark() });
+            return Ok(Sent { answer, rest: Some((Bytes::new(), body)), hold, mark: heading.mark(), weigh: None });
         }
         let most = if looks_inside(exchange) { self.settings.load().inspect } else { WAITED_FOR };
         let gathered = self.first_sign(std::pin::pin!(body::gather(body, most)), &hold, limit).await;
@@ -220,7 +240,7 @@ impl Relay {
         }
         check(exchange, &answer, &start).map_err(Lost::Failed)?;
         let rest = rest.map(|body| (start, body));
-        Ok(Sent { answer, rest, hold, mark: heading.mark() })
+        Ok(Sent { answer, rest, hold, mark: heading.mark(), weigh: None })
     }
 
     /// Waits for an answer for at most `limit`, but not on a backend that was found dead meanwhile (a frozen one would never
@@ -280,7 +300,7 @@ impl Relay {
     /// Turns an answer into the response for the client.
     #[must_use]
     pub fn respond(&self, exchange: &Exchange, sent: Sent, lesson: Option<Lesson>) -> Response<RelayBody> {
-        let Sent { answer: Answer { status, mut headers, whole }, rest, hold, mark } = sent;
+        let Sent { answer: Answer { status, mut headers, whole }, rest, hold, mark, weigh } = sent;
         let settings = self.settings.load_full();
         let whole =
             oauth::translate((exchange, &hold.backend), settings.public_url.as_ref(), status, &mut headers, whole);
@@ -292,7 +312,7 @@ impl Relay {
             (None, Some((start, body))) if is_stream(&headers) => {
                 headers.remove(CONTENT_LENGTH);
                 headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-                let events = Events::new(exchange, (hold, mark), (start, body), lesson, &settings);
+                let events = Events::new(exchange, (hold, mark), (start, body), (lesson, weigh), &settings);
                 RelayBody::Events(Box::new(events.watched(Arc::clone(&self.sweep), self.drain.clone(), &settings)))
             }
             (None, Some((start, body))) => {

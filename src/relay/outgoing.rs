@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::{ACCEPT_ENCODING, FORWARDED, HOST, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 
-use crate::exchange::{Act, Ask, Exchange, Heading, Hop, Moored, Origin};
+use crate::exchange::{Act, Ask, Exchange, Heading, Hop, Moored, Origin, Said};
 use crate::mcp::crossing;
 use crate::mcp::replay::safe_by_nature;
 use crate::mcp::version::{LAST_EVENT_ID, MCP_SESSION_ID};
@@ -32,7 +32,7 @@ pub fn prepare(exchange: &mut Exchange) -> Outgoing {
     headers.remove(MOORLINE_SESSION);
     let replayable = match &exchange.ask {
         Ask::Call(call) => exchange.repeatable || safe_by_nature(&call.method),
-        Ask::Stream | Ask::Goodbye | Ask::Plain | Ask::Note(Act::Initialized) => true,
+        Ask::Stream | Ask::Goodbye | Ask::Plain | Ask::Note(Said { act: Act::Initialized, .. }) => true,
         Ask::Note(_) | Ask::Reply | Ask::Batch(_) => false,
     };
     Outgoing {

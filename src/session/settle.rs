@@ -8,7 +8,7 @@ use memchr::memmem;
 
 use super::token::Packed;
 use super::{Claim, Event, Sessions, rounds};
-use crate::exchange::{Act, Answer, Ask, Exchange, Heading, Lesson, Moored};
+use crate::exchange::{Act, Answer, Ask, Exchange, Heading, Lesson, Moored, Said};
 use crate::mcp::dialect::is_unknown_session;
 use crate::mcp::frame::peek_frame;
 use crate::mcp::version::{Era, MCP_SESSION_ID};
@@ -212,12 +212,12 @@ impl Sessions {
 
     /// Notes what accepted notifications and batches have changed, before the client hears that they were accepted.
     async fn note_all(self: &Arc<Self>, moored: &Arc<Moored>, exchange: &Exchange) {
-        let acts: &[Act] = match &exchange.ask {
-            Ask::Note(act) => std::slice::from_ref(act),
-            Ask::Batch(acts) => acts,
+        let said: &[Said] = match &exchange.ask {
+            Ask::Note(said) => std::slice::from_ref(said),
+            Ask::Batch(said) => said,
             _ => &[],
         };
-        for edit in acts.iter().filter_map(edit_of) {
+        for edit in said.iter().filter_map(|said| edit_of(&said.act)) {
             self.note(moored, edit).await;
         }
     }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::super::signal::{Sign, Signal};
-use super::super::{Open, Settings};
+use super::super::{Kept, Open, Settings};
 use super::joined::{Joined, Next, Outlet};
 use crate::drain::Drain;
 use crate::mcp::listen::{acknowledged, complete_result, resync_frames, stamp};
@@ -23,6 +23,7 @@ pub struct Listener {
     out: VecDeque<Bytes>,
     over: bool,
     _open: Open,
+    kept: Kept,
     signal: Option<(Arc<Signal>, Arc<Sweep<Signal>>)>,
 }
 
@@ -30,7 +31,21 @@ impl Listener {
     pub(super) fn new(joined: &Arc<Joined>, id: &str, honoured: &str, open: Open) -> Self {
         let outlet = joined.enter();
         let out = VecDeque::from([event(&acknowledged(honoured, id))]);
-        Self { id: id.into(), joined: Arc::clone(joined), outlet, out, over: false, signal: None, _open: open }
+        Self {
+            id: id.into(),
+            joined: Arc::clone(joined),
+            outlet,
+            out,
+            over: false,
+            signal: None,
+            _open: open,
+            kept: Kept::new(),
+        }
+    }
+
+    /// Lets something last as long as the stream.
+    pub(in super::super) fn keep(&mut self, kept: Kept) {
+        self.kept.extend(kept);
     }
 
     pub(super) fn watched(self, sweep: Arc<Sweep<Signal>>, drain: &Drain, settings: &Settings) -> Self {

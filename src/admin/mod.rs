@@ -1,13 +1,15 @@
 //! The admin listener: what an operator asks an instance. Health for orchestrators, and the backends as this instance sees
 //! them. It drains backends and makes new sealing keys on demand, and serves nothing to clients.
 
+mod limits;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -19,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::clock::Clock;
 use crate::drain::{Drain, Phase};
 use crate::fleet::Fleet;
+use crate::limit::Limit;
 use crate::listener::{Workers, health};
 use crate::session::Sessions;
 use crate::tasks::Crew;
@@ -29,8 +32,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Admin connections at the same time.
 const MOST_CONNECTIONS: usize = 256;
 
-const KNOWN: &str =
-    "known here: GET /health /livez /readyz /backends, POST /backends/ID/drain /backends/ID/undrain /keys/rotate\n";
+const KNOWN: &str = "known here: GET /health /livez /readyz /backends /limits, POST /backends/ID/drain /backends/ID/undrain \
+     /limits/NAME/lift?subject=WHOSE /keys/rotate\n";
 
 /// What the admin listener can look at.
 pub struct Admin {
@@ -38,6 +41,8 @@ pub struct Admin {
     pub fleet: Arc<Fleet>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
+    /// The limits.
+    pub limit: Arc<Limit>,
     /// The client connections.
     pub workers: Arc<Workers>,
     /// How far this instance has got with going away.
@@ -99,7 +104,7 @@ impl Admin {
     async fn connection(self: Arc<Self>, stream: TcpStream) {
         let service = service_fn(move |request: Request<Incoming>| {
             let admin = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(admin.answer(request.method(), request.uri().path()).await) }
+            async move { Ok::<_, Infallible>(admin.answer(request.method(), request.uri()).await) }
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -110,27 +115,25 @@ impl Admin {
         }
     }
 
-    async fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    async fn answer(&self, method: &Method, uri: &Uri) -> Response<Full<Bytes>> {
+        let (path, query) = (uri.path(), uri.query().unwrap_or_default());
         match *method {
-            Method::POST => return self.order(path).await,
+            Method::POST => return self.order(path, query).await,
             Method::GET | Method::HEAD => {}
             _ => return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and POST are answered here\n"),
         }
         if let Some(healthy) = health::answer(path, &self.fleet, &self.drain, &self.sessions) {
             return healthy.map(Full::new);
         }
-        match (path, serde_json::to_vec_pretty(&self.overview())) {
-            ("/backends", Ok(body)) => {
-                let mut response = Response::new(Full::from(body));
-                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                response
-            }
+        match path {
+            "/backends" => json(&self.overview()),
+            "/limits" => self.limits(query).await,
             _ => plain(StatusCode::NOT_FOUND, KNOWN),
         }
     }
 
-    /// Does what an operator wants. It counts on this instance alone, and until the next start.
-    async fn order(&self, path: &str) -> Response<Full<Bytes>> {
+    /// Does what an operator wants. A drain counts on this instance alone, and until the next start.
+    async fn order(&self, path: &str, query: &str) -> Response<Full<Bytes>> {
         let mut words = path.trim_start_matches('/').split('/');
         match (words.next(), words.next(), words.next(), words.next()) {
             (Some("keys"), Some("rotate"), None, None) => match self.sessions.rotate_key().await {
@@ -140,6 +143,7 @@ impl Admin {
                     plain(StatusCode::SERVICE_UNAVAILABLE, "the store did not take a new key; try again\n")
                 }
             },
+            (Some("limits"), Some(name), Some("lift"), None) => self.lift(name, query).await,
             (Some("backends"), Some(id), Some(what @ ("drain" | "undrain")), None) => self.drain(id, what == "drain"),
             _ => plain(StatusCode::NOT_FOUND, KNOWN),
         }
@@ -186,8 +190,21 @@ fn view(backend: &crate::fleet::Backend, now: std::time::Instant) -> BackendView
     }
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+fn plain(status: StatusCode, words: &'static str) -> Response<Full<Bytes>> {
+    text(status, words.into())
+}
+
+fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
+    response
+}
+
+fn json(value: &impl Serialize) -> Response<Full<Bytes>> {
+    let Ok(body) = serde_json::to_vec_pretty(value) else {
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written\n");
+    };
+    let mut response = Response::new(Full::from(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -1,0 +1,190 @@
+//! `moorline limits`: asks a running instance how its limits stand, and prints it for people. It reads the configuration for
+//! the instance's admin address alone.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use clap::Args;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+
+use crate::config::Config;
+use crate::tasks;
+
+/// How long the instance may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest answer that is read, in bytes.
+const LARGEST: usize = 4 * 1024 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct LimitsArgs {
+    /// The instance's configuration file, which says where its admin API listens.
+    #[arg(long, value_name = "FILE", required_unless_present = "admin")]
+    config: Option<PathBuf>,
+    /// Where the admin API listens, instead of what the file says.
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin: Option<SocketAddr>,
+    /// One account: an address, a session, a tool, "address tool", or a header field's value, as the limits' keys want it.
+    #[arg(long, visible_alias = "account", value_name = "WHO")]
+    caller: Option<String>,
+    /// How many of the heaviest spenders of each limit are shown (64 at most).
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    top: usize,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    limits: Vec<Limit>,
+}
+
+#[derive(Deserialize)]
+struct Limit {
+    name: String,
+    key: String,
+    rates: Vec<String>,
+    accounts: Vec<Account>,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    subject: String,
+    asked: Option<u64>,
+    standings: Vec<Standing>,
+}
+
+#[derive(Deserialize)]
+struct Standing {
+    what: String,
+    limit: u64,
+    remaining: u64,
+    reset_ms: u64,
+    blocked_ms: Option<u64>,
+}
+
+pub(super) fn limits(args: &LimitsArgs) -> anyhow::Result<()> {
+    let admin = match (args.admin, &args.config) {
+        (Some(admin), _) => admin,
+        (None, Some(file)) => match Config::load(file)?.admin {
+            Some(admin) => admin,
+            None => bail!("the admin API is off in {}: set `admin`, or use --admin", file.display()),
+        },
+        (None, None) => bail!("say --config FILE or --admin ADDR:PORT"),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let path = match &args.caller {
+        Some(caller) => format!("/limits?subject={}", escaped(caller)),
+        None => format!("/limits?top={}", args.top),
+    };
+    let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(admin, &path)).await });
+    let answer = asked.context("the instance does not answer")??;
+    print!("{}", table(&answer));
+    Ok(())
+}
+
+async fn ask(admin: SocketAddr, path: &str) -> anyhow::Result<Answer> {
+    let stream = TcpStream::connect(admin).await;
+    let stream = stream.with_context(|| format!("no instance has its admin API at {admin}"))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let _connection = tasks::spawn("admin connection", async move { drop(connection.await) });
+    let request = Request::get(path).header("host", admin.to_string()).body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), LARGEST).collect().await;
+    let body = body.map_err(|error| anyhow::anyhow!("the answer cannot be read: {error}"))?.to_bytes();
+    if status != StatusCode::OK {
+        bail!("{admin} answers {status}: {}", String::from_utf8_lossy(&body).trim());
+    }
+    serde_json::from_slice(&body).with_context(|| format!("{admin} is not the admin API of a Moorline of this version"))
+}
+
+fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._:".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+fn table(answer: &Answer) -> String {
+    let mut out = String::new();
+    if answer.limits.is_empty() {
+        out.push_str("nothing is limited\n");
+    }
+    for limit in &answer.limits {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{}  ({} {})", limit.name, limit.rates.join(", "), each(&limit.key));
+        if limit.accounts.is_empty() {
+            out.push_str("    nobody has asked for anything yet\n");
+        }
+        for account in &limit.accounts {
+            let asked = account.asked.map_or_else(String::new, |asked| format!("  asked for {asked}"));
+            let subject = if account.subject.is_empty() { "everybody".into() } else { printable(&account.subject) };
+            let _ = writeln!(out, "    {subject}{asked}");
+            account.standings.iter().for_each(|standing| out.push_str(&line(standing)));
+        }
+    }
+    out
+}
+
+/// Clients choose the names of tools, and terminals obey control characters.
+fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
+}
+
+fn each(key: &str) -> String {
+    if key == "global" { "for all together".into() } else { format!("for each {key}") }
+}
+
+fn line(standing: &Standing) -> String {
+    let seconds = |millis: u64| millis.div_ceil(1000);
+    let state = match (standing.blocked_ms, standing.limit) {
+        (Some(millis), _) => format!("blocked for {} s more", seconds(millis)),
+        (None, 0) => "not paused".into(),
+        (None, limit) if standing.reset_ms > 0 => {
+            format!("{} of {limit} left, all again in {} s", standing.remaining, seconds(standing.reset_ms))
+        }
+        (None, limit) => format!("{} of {limit} left", standing.remaining),
+    };
+    format!("        {:<28} {state}\n", standing.what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_says_who_has_how_much_left() {
+        let answer = r#"{"limits":[{"name":"per-caller","key":"caller","rates":["60 calls per minute"],"accounts":[
+            {"subject":"10.0.0.1","asked":99,"standings":[{"what":"60 calls per minute","limit":60,"remaining":0,"reset_ms":60000,"blocked_ms":47001}]},
+            {"subject":"10.0.0.2","asked":2,"standings":[{"what":"60 calls per minute","limit":60,"remaining":58,"reset_ms":1900}]}]},
+            {"name":"openai","key":"global","rates":["20 at the same time"],"accounts":[]}]}"#;
+        let table = table(&serde_json::from_str(answer).unwrap());
+        let expected = "per-caller  (60 calls per minute for each caller)\n    10.0.0.1  asked for 99\n        \
+                        60 calls per minute          blocked for 48 s more\n    10.0.0.2  asked for 2\n        \
+                        60 calls per minute          58 of 60 left, all again in 2 s\nopenai  (20 at the same time for each all together)\n    \
+                        nobody has asked for anything yet\n";
+        assert_eq!(table, expected.replace("for each all together", "for all together"));
+    }
+
+    #[test]
+    fn what_a_client_has_chosen_does_nothing_to_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\nc ä"), "a\\u{1b}[2Jb\\nc ä");
+    }
+
+    #[test]
+    fn what_an_account_is_called_survives_the_way() {
+        assert_eq!(escaped("10.0.0.1 search&x"), "10.0.0.1%20search%26x");
+    }
+}

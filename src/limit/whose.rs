@@ -1,0 +1,123 @@
+//! Whose account a request falls under: as the counters know it, and as people name it.
+
+use std::net::IpAddr;
+
+use http::{HeaderName, HeaderValue};
+
+use super::rules::{AskerFacts, Rule};
+use crate::config::LimitKey;
+use crate::exchange::{Ask, Exchange};
+use crate::names::SessionId;
+use crate::seal::digest;
+use crate::store::counters::Subject;
+
+impl Rule {
+    /// The account that a message falls under.
+    pub(super) fn subject(&self, asker: &AskerFacts<'_>, method: &str, name: Option<&str>) -> Subject {
+        match &self.key {
+            LimitKey::Caller | LimitKey::Address => asker.caller,
+            LimitKey::Session => asker.session.map_or(asker.caller, |session| Subject(session.0)),
+            LimitKey::Tool => tool(tool_or(method, name)),
+            LimitKey::CallerTool => caller_tool(asker.caller, tool_or(method, name)),
+            LimitKey::Header(header) => {
+                tenant(asker.exchange, header).map_or(asker.caller, |value| hashed(&[b"header", value.as_bytes()]))
+            }
+            LimitKey::Global => Subject(0),
+        }
+    }
+
+    /// The account that a text names: an address, a session id, a tool, an address and a tool, a field's value.
+    #[must_use]
+    pub fn subject_named(&self, text: &str, ipv6_prefix: u8) -> Option<Subject> {
+        let at = |text: &str| Some(address(text.parse().ok()?, ipv6_prefix));
+        match &self.key {
+            LimitKey::Caller | LimitKey::Address => at(text),
+            LimitKey::Session => u128::from_str_radix(text, 16).ok().map(Subject).or_else(|| at(text)),
+            LimitKey::Tool => Some(tool(text)),
+            LimitKey::CallerTool => {
+                let (caller, name) = text.split_once(' ')?;
+                Some(caller_tool(at(caller)?, name))
+            }
+            LimitKey::Header(_) => at(text).or_else(|| Some(hashed(&[b"header", text.as_bytes()]))),
+            LimitKey::Global => Some(Subject(0)),
+        }
+    }
+
+    /// Whether all share one account.
+    #[must_use]
+    pub fn is_global(&self) -> bool {
+        self.key == LimitKey::Global
+    }
+
+    /// Who has an account, for people.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match &self.key {
+            LimitKey::Caller => "caller".into(),
+            LimitKey::Address => "address".into(),
+            LimitKey::Session => "session".into(),
+            LimitKey::Tool => "tool".into(),
+            LimitKey::CallerTool => "caller+tool".into(),
+            LimitKey::Header(name) => format!("header:{name}"),
+            LimitKey::Global => "global".into(),
+        }
+    }
+
+    /// The account of a request, as a text that names it again; none where a batch has several.
+    #[must_use]
+    pub fn label(&self, exchange: &Exchange, session: Option<SessionId>) -> Option<String> {
+        let caller = exchange.caller.addr();
+        let tool = || match &exchange.ask {
+            Ask::Call(call) => Some(tool_or(&call.method, call.name.as_deref())),
+            Ask::Batch(_) => None,
+            _ => Some(exchange.verb()),
+        };
+        Some(match &self.key {
+            LimitKey::Caller | LimitKey::Address => caller.to_string(),
+            LimitKey::Session => session.map_or_else(|| caller.to_string(), |session| session.to_string()),
+            LimitKey::Tool => tool()?.into(),
+            LimitKey::CallerTool => format!("{caller} {}", tool()?),
+            LimitKey::Header(header) => {
+                let value = tenant(exchange, header).and_then(|value| value.to_str().ok());
+                value.map_or_else(|| caller.to_string(), str::to_owned)
+            }
+            LimitKey::Global => String::new(),
+        })
+    }
+}
+
+/// The tool that is called; for other methods the method, since what they name is without end.
+fn tool_or<'a>(method: &'a str, name: Option<&'a str>) -> &'a str {
+    name.filter(|_| method == "tools/call").unwrap_or(method)
+}
+
+/// The value of a field that names an account. One that anybody can send would let everybody choose an account: only a
+/// trusted proxy's counts, and not where the client's own stands beside it.
+fn tenant<'a>(exchange: &'a Exchange, header: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = exchange.headers.get_all(header).iter();
+    let value = values.next().filter(|_| exchange.origin.trusted)?;
+    values.next().is_none().then_some(value)
+}
+
+/// The account of an address. An IPv6 client has a whole network of addresses to choose from: they count as one.
+pub fn address(addr: IpAddr, ipv6_prefix: u8) -> Subject {
+    match addr.to_canonical() {
+        IpAddr::V4(addr) => Subject(addr.to_ipv6_mapped().to_bits()),
+        IpAddr::V6(addr) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(ipv6_prefix)).unwrap_or(0);
+            Subject(addr.to_bits() & mask)
+        }
+    }
+}
+
+fn tool(name: &str) -> Subject {
+    hashed(&[b"tool", name.as_bytes()])
+}
+
+fn caller_tool(caller: Subject, name: &str) -> Subject {
+    hashed(&[b"caller+tool", &caller.0.to_be_bytes(), name.as_bytes()])
+}
+
+fn hashed(parts: &[&[u8]]) -> Subject {
+    Subject(u128::from_be_bytes(digest(parts)))
+}
