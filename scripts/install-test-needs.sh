@@ -30,6 +30,8 @@ missing_packages() {
     # For the stores that instances share, Sentinel and Cluster included.
     { has redis-server && has redis-cli; } || missing+=(redis-server)
     has openssl || missing+=(openssl)
+    # For instances whose clocks are wrong.
+    has faketime || missing+=(faketime)
     has python3 || missing+=(python3)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
     has node || missing+=(nodejs)

@@ -12,8 +12,8 @@ const FLOORS: [&[&str]; 13] = [
     &["reject", "store", "wire"],
     &["fleet"],
     &["exchange"],
-    &["identify", "session", "route", "relay", "observe"],
-    &["rehome"],
+    &["identify", "session", "limit", "route", "relay", "observe"],
+    &["rehome", "toll"],
     &["walk"],
     &["listener"],
     &["admin"],
@@ -53,7 +53,7 @@ impl Source {
         let near = |other: &&Self| {
             other.path == parent.join("mod.rs") || other.path == Path::new("lib.rs") && parent == Path::new("")
         };
-        all.iter().filter(near).any(|other| squeeze(&other.text).replace("pub ", "").contains(&declaration))
+        all.iter().filter(near).any(|other| without_visibility(&squeeze(&other.text)).contains(&declaration))
     }
 
     /// The code without its tests, which stand at the end, and without comments.
@@ -72,6 +72,16 @@ impl Source {
 
 fn squeeze(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `pub` and `pub(…)` left out.
+fn without_visibility(text: &str) -> String {
+    let mut out = text.replace("pub ", "");
+    while let Some(at) = out.find("pub(") {
+        let end = out[at..].find(") ").map_or(out.len(), |length| at + length + 2);
+        out.replace_range(at..end, "");
+    }
+    out
 }
 
 fn sources() -> Vec<Source> {

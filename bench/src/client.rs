@@ -27,6 +27,7 @@ pub struct Call {
     request: Numbered,
     expected: Numbered,
     id: u32,
+    may_be_refused: bool,
 }
 
 impl Connection {
@@ -73,6 +74,9 @@ impl Connection {
     pub async fn call(&mut self, call: &mut Call) -> Result<()> {
         self.send(call.next()).await?;
         let head = self.receive().await?;
+        if call.may_be_refused && head.status == 429 {
+            return Ok(());
+        }
         ensure!(head.status == 200, "a call was answered {}: {}", head.status, self.body_text());
         let expected = call.expected.bytes();
         if self.body != expected && !(head.event_stream && messages::same_events(&self.body, expected)) {
@@ -172,15 +176,21 @@ impl Call {
     pub fn new(ask: Ask, addr: SocketAddr, session: Option<&str>) -> Self {
         let body = messages::request(ask);
         let headers = match (ask, session) {
-            (Ask::Modern, _) => {
-                format!("mcp-protocol-version: {MODERN}\r\nmcp-method: tools/call\r\nmcp-name: echo\r\n")
+            (Ask::Modern | Ask::Refused, _) => {
+                let tool = if ask == Ask::Modern { "echo" } else { "refused" };
+                format!("mcp-protocol-version: {MODERN}\r\nmcp-method: tools/call\r\nmcp-name: {tool}\r\n")
             }
             (_, Some(session)) => session_headers(session),
             (_, None) => String::new(),
         };
         let head = post_head(addr, &headers, body.len());
         let request = Numbered::new(format!("{head}{body}").into_bytes());
-        Self { request, expected: Numbered::new(messages::body(ask)), id: FIRST_ID - 1 }
+        Self {
+            request,
+            expected: Numbered::new(messages::body(ask)),
+            id: FIRST_ID - 1,
+            may_be_refused: ask == Ask::Refused,
+        }
     }
 
     /// The next request's bytes, with a new id; the expected answer gets the same.

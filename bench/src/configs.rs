@@ -4,14 +4,29 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limits {
+    /// Nothing.
+    None,
+    /// Calls of one tool: far more than come, of each address; and hardly any of another tool.
+    Some,
+}
+
 /// nginx: one worker, upstream connections kept, affinity by hash on the session id, no response buffering.
 /// Without `buffers` its own default (one page) holds.
-pub fn nginx(listen: SocketAddr, origins: &[SocketAddr], buffers: Option<&str>, folder: &Path) -> String {
+pub fn nginx(
+    listen: SocketAddr,
+    origins: &[SocketAddr],
+    buffers: Option<&str>,
+    (folder, limits): (&Path, Limits),
+) -> String {
     let servers = lines(origins, |_, origin| format!("        server {origin} max_fails=0;"));
     let buffers = buffers.map_or_else(String::new, |size| {
         format!("\n            proxy_buffer_size {size};\n            proxy_buffers 8 {size};\n            proxy_busy_buffers_size {size};")
     });
     let folder = folder.display();
+    let (zones, checks) = nginx_limits(limits);
     format!(
         "\
 user root;
@@ -26,7 +41,7 @@ events {{
 }}
 http {{
     access_log off;
-    gzip off;
+    gzip off;{zones}
     tcp_nodelay on;
     keepalive_timeout 1h;
     keepalive_requests 1000000000;
@@ -43,7 +58,7 @@ http {{
     }}
     server {{
         listen {listen} backlog=4096;
-        location /mcp {{
+        location /mcp {{{checks}
             proxy_pass http://replicas;
             proxy_http_version 1.1;
             proxy_set_header Connection \"\";
@@ -54,6 +69,25 @@ http {{
 }}
 "
     )
+}
+
+/// An empty key is not counted: each tool has its own limit.
+const fn nginx_limits(limits: Limits) -> (&'static str, &'static str) {
+    match limits {
+        Limits::None => ("", ""),
+        Limits::Some => (
+            "
+    map $http_mcp_name $limited { default \"\"; echo $binary_remote_addr; }
+    map $http_mcp_name $refused { default \"\"; refused $binary_remote_addr; }
+    limit_req_zone $limited zone=limited:10m rate=1000000r/s;
+    limit_req_zone $refused zone=refused:10m rate=1r/m;
+    limit_req_status 429;
+    limit_req_log_level info;",
+            "
+            limit_req zone=limited burst=1000000 nodelay;
+            limit_req zone=refused nodelay;",
+        ),
+    }
 }
 
 /// `HAProxy`: one thread, connections reused, affinity by consistent hash on the session id. Without
@@ -86,7 +120,23 @@ backend replicas
 
 /// Moorline: one thread, everything at its default but logs, which nginx's configuration keeps off too.
 /// `extra` goes to the end and begins inside the `[[pool]]` table.
-pub fn moorline(listen: SocketAddr, admin: SocketAddr, origins: &[SocketAddr], extra: &str) -> String {
+pub fn moorline([listen, admin]: [SocketAddr; 2], origins: &[SocketAddr], extra: &str, limits: Limits) -> String {
+    let limits = match limits {
+        Limits::None => "",
+        Limits::Some => {
+            "
+[[limit]]
+name  = \"limited\"
+tools = [\"echo\"]
+rate  = \"1000000/s\"
+
+[[limit]]
+name  = \"refused\"
+tools = [\"refused\"]
+rate  = \"1/min\"
+"
+        }
+    };
     let backends = origins.iter().map(|origin| format!("\"http://{origin}/mcp\"")).collect::<Vec<_>>().join(", ");
     format!(
         "\
@@ -97,7 +147,7 @@ threads = 1
 [log]
 level  = \"warn\"
 access = \"off\"
-
+{limits}
 [[pool]]
 path     = \"/mcp\"
 backends = [{backends}]

@@ -30,6 +30,8 @@ pub enum Ask {
     Echo,
     /// The same in the modern era.
     Modern,
+    /// The same of a tool that a limit refuses from the second call on.
+    Refused,
     /// The same as one server-sent event.
     Sse,
     /// A hundred progress events, then the answer.
@@ -77,8 +79,8 @@ pub fn request(ask: Ask) -> String {
         Ask::Echo => call("echo", ""),
         Ask::Sse => call("sse", ""),
         Ask::Burst => call("burst", r#","_meta":{"progressToken":7}"#),
-        Ask::Modern => call(
-            "echo",
+        Ask::Modern | Ask::Refused => call(
+            if ask == Ask::Modern { "echo" } else { "refused" },
             &format!(
                 r#","_meta":{{"io.modelcontextprotocol/protocolVersion":"{MODERN}","io.modelcontextprotocol/clientInfo":{{"name":"moorline-bench","version":"1"}},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#
             ),
@@ -109,7 +111,7 @@ pub fn answer(ask: Ask) -> String {
             |pad| result(&format!(r#""content":[{{"type":"text","text":"{pad}"}}],"isError":false"#)),
             SMALL_BYTES,
         ),
-        Ask::Modern => padded(
+        Ask::Modern | Ask::Refused => padded(
             |pad| {
                 result(&format!(
                     r#""resultType":"complete","content":[{{"type":"text","text":"{pad}"}}],"isError":false"#
@@ -142,7 +144,7 @@ pub fn events(ask: Ask) -> Vec<String> {
     match ask {
         Ask::Sse => vec![last()],
         Ask::Burst => (1..=BURST_EVENTS).map(progress).chain([last()]).collect(),
-        Ask::Initialize | Ask::Echo | Ask::Modern | Ask::List => Vec::new(),
+        Ask::Initialize | Ask::Echo | Ask::Modern | Ask::Refused | Ask::List => Vec::new(),
     }
 }
 

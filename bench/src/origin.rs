@@ -139,7 +139,7 @@ impl Answers {
         match ask {
             Ask::Initialize => &self.initialize,
             Ask::Echo => &self.echo,
-            Ask::Modern => &self.modern,
+            Ask::Modern | Ask::Refused => &self.modern,
             Ask::Sse => &self.sse,
             Ask::Burst => &self.burst,
             Ask::List => &self.list,

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Connection;
-use crate::configs;
+use crate::configs::{self, Limits};
 use crate::process::Tree;
 use crate::works::Work;
 
@@ -165,14 +165,15 @@ fn command(peer: Peer, yard: &Yard, file: &Path) -> Vec<String> {
 }
 
 fn configuration(peer: Peer, work: Work, yard: &Yard, [addr, admin]: [SocketAddr; 2]) -> String {
+    let limits = if matches!(work, Work::Limited | Work::Refused) { Limits::Some } else { Limits::None };
     match peer {
         Peer::Direct => String::new(),
         Peer::Nginx => {
             let buffers = (work != Work::Idle).then_some(yard.nginx_buffers.as_str());
-            configs::nginx(addr, &yard.origins, buffers, &yard.folder)
+            configs::nginx(addr, &yard.origins, buffers, (&yard.folder, limits))
         }
         Peer::Haproxy => configs::haproxy(addr, &yard.origins),
-        Peer::Moorline => configs::moorline(addr, admin, &yard.origins, &yard.moorline_extra),
+        Peer::Moorline => configs::moorline([addr, admin], &yard.origins, &yard.moorline_extra, limits),
     }
 }
 

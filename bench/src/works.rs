@@ -19,6 +19,10 @@ pub enum Work {
     List,
     /// `tools/call` of the modern era
     Modern,
+    /// `tools/call` of the modern era under a limit that admits all of them
+    Limited,
+    /// The same refused by a limit; without a proxy answered as usual
+    Refused,
     /// Connect, initialize, one call, DELETE, close; counted per session
     Session,
     /// Small calls at a fixed rate: latency
@@ -54,6 +58,8 @@ impl Work {
             Self::Burst => "burst",
             Self::List => "list",
             Self::Modern => "modern",
+            Self::Limited => "limited",
+            Self::Refused => "refused",
             Self::Session => "session",
             Self::Paced => "paced",
             Self::Crowd => "crowd",
@@ -68,7 +74,8 @@ impl Work {
             Self::Sse => Drive::Closed(Ask::Sse),
             Self::Burst => Drive::Closed(Ask::Burst),
             Self::List => Drive::Closed(Ask::List),
-            Self::Modern => Drive::Closed(Ask::Modern),
+            Self::Modern | Self::Limited => Drive::Closed(Ask::Modern),
+            Self::Refused => Drive::Closed(Ask::Refused),
             Self::Session => Drive::Sessions,
             Self::Paced => Drive::Paced { streams: false },
             Self::Crowd => Drive::Paced { streams: true },

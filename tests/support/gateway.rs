@@ -136,23 +136,34 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the binary with a configuration file of this text, and waits until it serves.
     pub fn start(config: &str) -> Self {
+        Self::start_in(config, &[])
+    }
+
+    /// The same with more variables in its environment.
+    pub fn start_in(config: &str, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let path = folder.path().join("moorline.toml");
         std::fs::write(&path, config).expect("the configuration can be written");
         let arguments = ["serve".into(), "--config".into(), path.clone().into_os_string()];
-        Self::run(arguments, path, folder)
+        Self::run(arguments, variables, path, folder)
     }
 
     /// Starts the binary as a user does who has no configuration file.
     pub fn quick(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let fixed = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-        Self::run(fixed.iter().chain(arguments).map(std::ffi::OsString::from), PathBuf::new(), folder)
+        Self::run(fixed.iter().chain(arguments).map(std::ffi::OsString::from), &[], PathBuf::new(), folder)
     }
 
-    fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>, config: PathBuf, folder: TempDir) -> Self {
+    fn run(
+        arguments: impl IntoIterator<Item = std::ffi::OsString>,
+        variables: &[(&str, &str)],
+        config: PathBuf,
+        folder: TempDir,
+    ) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_moorline"))
             .args(arguments)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -12,5 +12,6 @@ mod credentials;
 mod cut_off;
 mod fleet;
 mod instances;
+mod limits;
 mod redis;
 mod streams;
