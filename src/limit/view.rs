@@ -90,7 +90,9 @@ impl Limit {
         for rule in &live.rules.rules {
             let Some(named) = rule.subject_named(subject, live.ipv6_prefix) else { continue };
             let accounts = self.accounts(rule, named).await?;
-            let spender = Spender { subject: subject.into(), asked: 0, accounts };
+            // All share the one account, whoever is asked for.
+            let own = if rule.is_global() { "" } else { subject };
+            let spender = Spender { subject: own.into(), asked: 0, accounts };
             let rates = rule.accounts.iter().map(in_words).collect();
             views.push(LimitView { name: rule.name.clone(), key: rule.key(), rates, top: vec![spender] });
         }
