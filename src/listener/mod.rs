@@ -3,6 +3,7 @@
 
 mod guard;
 pub mod health;
+mod last;
 mod serve;
 mod worker;
 
@@ -12,9 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 pub use worker::{Plan, Worker};
 
@@ -36,6 +37,8 @@ pub struct Workers {
     workers: Vec<Worker>,
     connections: Arc<AtomicUsize>,
     max_connections: Arc<AtomicUsize>,
+    /// How many listeners are open.
+    open: watch::Sender<usize>,
 }
 
 /// Opens a listening socket.
@@ -59,9 +62,10 @@ impl Workers {
     /// What the system says where it gives no thread.
     pub fn start(plans: Vec<Plan>, max_connections: usize) -> io::Result<Self> {
         let connections = Arc::new(AtomicUsize::new(0));
-        let workers = plans.into_iter().enumerate().map(|(number, plan)| Worker::start(number, plan, &connections));
-        let workers = workers.collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { workers, connections, max_connections: Arc::new(AtomicUsize::new(max_connections)) })
+        let open = watch::Sender::new(0);
+        let start = |(number, plan)| Worker::start(number, plan, &connections, open.subscribe());
+        let workers = plans.into_iter().enumerate().map(start).collect::<io::Result<Vec<_>>>()?;
+        Ok(Self { workers, connections, max_connections: Arc::new(AtomicUsize::new(max_connections)), open })
     }
 
     /// Takes a new bound on connections.
@@ -69,8 +73,9 @@ impl Workers {
         self.max_connections.store(max_connections, Ordering::Relaxed);
     }
 
-    /// Accepts until the instance closes.
+    /// Accepts until the instance closes, and whoever the system has let in by then.
     pub async fn accept(self: Arc<Self>, listener: TcpListener, drain: Drain) {
+        let _open = Open::count(&self.open);
         let loopback = listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback());
         let place = |stream, peer| self.place(stream, Connection { peer, loopback, hop: Arc::new(Hop::new(peer)) });
         loop {
@@ -86,13 +91,12 @@ impl Workers {
                 }
             }
         }
-        // Whoever the system has let in already would be cut off with the request under way.
-        while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-            place(stream, peer);
+        if let Err(error) = last::arrivals(listener, place).await {
+            tracing::warn!(%error, "connections that nobody has accepted yet may be cut off");
         }
     }
 
-    fn place(&self, stream: tokio::net::TcpStream, connection: Connection) {
+    fn place(&self, stream: TcpStream, connection: Connection) {
         if self.connections.load(Ordering::Relaxed) >= self.max_connections.load(Ordering::Relaxed) {
             tracing::warn!(peer = %connection.peer, reason = "too_many_connections", "connection refused");
             // Best effort: the connection is closed either way.
@@ -120,6 +124,22 @@ impl Workers {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts one open listener until it is dropped.
+struct Open<'w>(&'w watch::Sender<usize>);
+
+impl<'w> Open<'w> {
+    fn count(open: &'w watch::Sender<usize>) -> Self {
+        open.send_modify(|open| *open += 1);
+        Self(open)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
     }
 }
 

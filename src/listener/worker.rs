@@ -1,6 +1,7 @@
 //! One worker thread: a runtime of its own, the walk with its connections to backends, and the clients that were handed to it.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -22,8 +23,8 @@ use crate::walk::Walk;
 /// Connections that wait to be taken over by a thread at most.
 const MOST_WAITING: usize = 1024;
 
-/// After the listener has closed, connections may still be handed over for so long.
-const LAST_ARRIVALS: Duration = Duration::from_millis(100);
+/// The listeners have so long to close once they should; connections are handed over until then.
+const LAST_ARRIVALS: Duration = Duration::from_secs(5);
 
 /// After the last phase of the drain, connections have this long to write what is left.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -55,13 +56,18 @@ impl Worker {
     ///
     /// # Errors
     /// What the system says where it gives no thread or no poll instance.
-    pub fn start(number: usize, plan: Plan, all: &Arc<AtomicUsize>) -> io::Result<Self> {
+    pub fn start(
+        number: usize,
+        plan: Plan,
+        all: &Arc<AtomicUsize>,
+        listeners: watch::Receiver<usize>,
+    ) -> io::Result<Self> {
         let (hand, handed) = mpsc::channel(MOST_WAITING);
         let (end, ended) = watch::channel(false);
         let counts = Counts { own: Arc::default(), all: Arc::clone(all) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-            runtime.block_on(work(plan, handed));
+            runtime.block_on(work(plan, handed, listeners));
             end.send_replace(true);
         })?;
         Ok(Self { hand, counts, ended })
@@ -115,13 +121,14 @@ impl Drop for Counted {
     }
 }
 
-/// What was accepted before the listener closed is still on its way here for a moment.
-async fn parted(drain: &Drain) {
+/// Nobody is handed over any more: this instance goes, and its listeners are closed.
+async fn parted(drain: &Drain, listeners: &mut watch::Receiver<usize>) {
     drain.reached(Phase::Parting).await;
-    tokio::time::sleep(LAST_ARRIVALS).await;
+    // Where one does not close in time, what it still lets in is cut off.
+    drop(tokio::time::timeout(LAST_ARRIVALS, listeners.wait_for(|open| *open == 0)).await);
 }
 
-async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>) {
+async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>, mut listeners: watch::Receiver<usize>) {
     let Plan { walk, fleet, drain, bounds } = plan;
     let relay = tasks::spawn("relay", Arc::clone(&walk.relay).keep());
     let sweep: Arc<Sweep<Guard>> = Arc::default();
@@ -135,11 +142,17 @@ async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>) {
     });
     let server = Arc::new(Server::new(Arc::new(walk), fleet, drain.clone(), bounds));
     let mut crew = Crew::default();
+    let mut parted = pin!(parted(&drain, &mut listeners));
     loop {
-        let (stream, connection, counted) = tokio::select! {
-            Some(handed) = handed.recv() => handed,
-            () = parted(&drain) => break,
+        let next = tokio::select! {
+            next = handed.recv() => next,
+            // What has been handed over by now is still received.
+            () = parted.as_mut(), if !handed.is_closed() => {
+                handed.close();
+                continue;
+            }
         };
+        let Some((stream, connection, counted)) = next else { break };
         let (server, guard) = (Arc::clone(&server), Guard::new(&sweep, &bounds));
         crew.spawn(async move {
             server.serve(stream, connection, guard).await;
