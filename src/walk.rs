@@ -31,6 +31,10 @@ const MOST_TRIES: usize = 3;
 const SHORTEST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
+/// How often a notification stream that its server takes for a second one is asked for again: a client may come back before the
+/// end of its earlier stream has got through to the server. One and a half seconds in all.
+const SECOND_STREAM_TRIES: usize = 4;
+
 /// How long a request lets its session's notification stream go first after a move, and how often it looks.
 const STREAM_FIRST: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(5);
@@ -117,7 +121,7 @@ impl Walk {
             };
         }
         let mut errand = Errand { exchange, outgoing, moored, permit: permit.clone(), ran: false };
-        match self.deliver(&mut errand, trail).await {
+        match self.deliver_stream_too(&mut errand, trail).await {
             Ok((sent, lesson)) => Ok(permitted(permit, self.respond(errand, sent, lesson))),
             Err(Stop::Answered(answer)) => Ok(permitted(permit, self.relay.say(answer))),
             Err(Stop::Refused(cause)) => {
@@ -134,6 +138,31 @@ impl Walk {
             return Err(Cause::Draining);
         }
         self.sessions.find(exchange).await
+    }
+
+    /// Delivers it; a notification stream more patiently.
+    async fn deliver_stream_too(&self, errand: &mut Errand, trail: &mut Trail) -> Result<Settled, Stop> {
+        match self.deliver(errand, trail).await {
+            Ok((sent, _)) if is_second_stream(errand, &sent) => {
+                drop(sent);
+                Box::pin(self.deliver_at_last(errand, trail)).await
+            }
+            delivered => delivered,
+        }
+    }
+
+    async fn deliver_at_last(&self, errand: &mut Errand, trail: &mut Trail) -> Result<Settled, Stop> {
+        let mut rest = SHORTEST_REST;
+        for _ in 1..SECOND_STREAM_TRIES {
+            tokio::time::sleep(rest).await;
+            rest *= 2;
+            match self.deliver(errand, trail).await {
+                Ok((sent, _)) if is_second_stream(errand, &sent) => {}
+                delivered => return delivered,
+            }
+        }
+        tokio::time::sleep(rest).await;
+        self.deliver(errand, trail).await
     }
 
     /// From the choice of a backend to the head of its answer, and once more where that may be.
@@ -263,7 +292,6 @@ impl Walk {
     }
 
     async fn again(&self, errand: &mut Errand, last_id: Option<Box<str>>) -> Mended {
-        let stands = matches!(errand.exchange.ask, Ask::Stream);
         errand.outgoing.headers.remove(LAST_EVENT_ID);
         if let Some(seen) = last_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
             errand.outgoing.headers.insert(LAST_EVENT_ID, seen);
@@ -272,8 +300,8 @@ impl Walk {
         loop {
             match self.deliver(errand, &mut Trail::default()).await {
                 // The server has not noticed yet that the stream before it is gone.
-                Ok((sent, _)) if stands && sent.answer.status == StatusCode::CONFLICT => {}
-                Err(Stop::Refused(cause)) if stands && cause.retry_after().is_some() => {}
+                Ok((sent, _)) if is_second_stream(errand, &sent) => {}
+                Err(Stop::Refused(cause)) if errand.is_stream() && cause.retry_after().is_some() => {}
                 Ok(settled) => return Ok(settled),
                 Err(Stop::Refused(cause)) => return Err(cause),
                 Err(Stop::Answered(_)) => return Err(Cause::SessionLost),
@@ -305,6 +333,11 @@ fn refunded(permit: Option<Arc<Permit>>, cause: Cause) -> Cause {
     cause
 }
 
+/// Whether a server refuses a notification stream because it still has the one before it, whose end it has not noticed yet.
+fn is_second_stream(errand: &Errand, sent: &Sent) -> bool {
+    errand.is_stream() && sent.answer.status == StatusCode::CONFLICT
+}
+
 /// Lets the notification stream of a session that has moved go first: what its new server asks there would be lost.
 async fn stream_follows(moored: &Moored) {
     for _ in 0..STREAM_FIRST.as_millis() / LOOK.as_millis() {
@@ -316,9 +349,13 @@ async fn stream_follows(moored: &Moored) {
 }
 
 impl Errand {
+    fn is_stream(&self) -> bool {
+        matches!(self.exchange.ask, Ask::Stream)
+    }
+
     /// Whether it may be sent again in the middle of its answer.
     fn can_be_mended(&self) -> bool {
         let keeps = self.moored.is_none() || self.exchange.pool.settings().rehome != Policy::Never;
-        keeps && self.outgoing.replayable && matches!(self.exchange.ask, Ask::Call(_) | Ask::Stream)
+        keeps && self.outgoing.replayable && (self.is_stream() || matches!(self.exchange.ask, Ask::Call(_)))
     }
 }
