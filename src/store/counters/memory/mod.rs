@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 
 use self::shard::{Key, Shard};
 use super::account::{Account, Refusal};
-use super::{Charge, Correction, Counters, Measure, Micros, SlotId, Soon, Standing, Taken};
+use super::{Charge, Correction, Counters, Measure, Micros, SlotId, Soon, Taken};
 use crate::clock::Clock;
 use crate::store::{BoxFuture, StoreError};
 
@@ -79,32 +79,32 @@ impl Memory {
         Place { shard: bits & (self.shards.len() - 1), hash, key }
     }
 
-    fn hold_all(&self, charges: &[Charge]) -> Held<'_> {
-        let places: SmallVec<[Place; INLINE]> = charges.iter().map(|charge| self.place(charge)).collect();
-        let mut numbers: SmallVec<[usize; INLINE]> = places.iter().map(|place| place.shard).collect();
+    /// Locks what these charges need, in ascending order.
+    fn hold_all<'a>(&'a self, charges: &[Charge], held: &mut Held<'a>) {
+        let mut numbers = SmallVec::<[usize; INLINE]>::new();
+        for charge in charges {
+            let place = self.place(charge);
+            numbers.push(place.shard);
+            held.places.push(place);
+        }
         numbers.sort_unstable();
         numbers.dedup();
-        let guards = numbers.iter().map(|number| (*number, self.lock(*number))).collect();
+        for number in numbers {
+            held.guards.push((number, self.lock(number)));
+        }
         // Read under the locks: for a counter time never goes back.
-        Held { places, guards, now: self.clock.micros() }
+        held.now = self.clock.micros();
     }
 
     fn decide(&self, charges: &[Charge], slot: SlotId) -> Taken {
-        let mut held = self.hold_all(charges);
-        let (mut accounts, verdicts) = held.judge(charges);
-        let refused = first_refused(charges, &verdicts);
+        let mut held = Held::default();
+        self.hold_all(charges, &mut held);
+        let refused = held.judge(charges);
         match refused {
-            None => {
-                accounts = verdicts.into_iter().flatten().collect();
-                held.write_all(charges, &accounts, slot);
-            }
-            Some(which) if verdicts[which] == Err(Refusal::Spent) && charges[which].budget.block.is_some() => {
-                accounts[which] = accounts[which].refuse(&charges[which].budget, held.now);
-                held.write(which, &charges[which], accounts[which]);
-            }
-            Some(_) => {}
+            None => held.make_all(charges, slot),
+            Some(which) => held.refuse(which, &charges[which]),
         }
-        held.taken(charges, &accounts, refused)
+        held.taken(charges, refused)
     }
 
     fn change<T>(&self, charge: &Charge, change: impl FnOnce(&mut Shard, Place, Micros) -> T) -> T {
@@ -116,14 +116,14 @@ impl Memory {
 
     fn settle(&self, charge: &Charge, at: Micros, actual: u64) {
         self.change(charge, |shard, Place { hash, key, .. }, now| {
-            let account = shard.find(hash, key).unwrap_or_else(|| Account::remembered(charge, at));
+            let account = shard.account(hash, key).unwrap_or_else(|| Account::remembered(charge, at));
             shard.put(hash, key, account.settle(charge, actual, at, now), (&charge.budget, now));
         });
     }
 
     fn give_back(&self, charge: &Charge, slot: SlotId) {
         self.change(charge, |shard, Place { hash, key, .. }, now| {
-            let account = shard.find(hash, key);
+            let account = shard.account(hash, key);
             if let Some(account) = account.filter(|_| shard.drop_slot(key, slot)) {
                 shard.put(hash, key, account.give_back(), (&charge.budget, now));
             }
@@ -132,7 +132,7 @@ impl Memory {
 
     fn begin_hold(&self, charge: &Charge, lasts: Duration) {
         self.change(charge, |shard, Place { hash, key, .. }, now| {
-            let account = shard.find(hash, key).unwrap_or_else(|| Account::fresh(&charge.budget));
+            let account = shard.account(hash, key).unwrap_or_else(|| Account::fresh(&charge.budget));
             let account = Account { blocked: account.blocked.hold(lasts, now), ..account };
             shard.put(hash, key, account, (&charge.budget, now));
         });
@@ -140,7 +140,7 @@ impl Memory {
 
     fn end_block(&self, charge: &Charge) -> bool {
         self.change(charge, |shard, Place { hash, key, .. }, now| {
-            let Some(account) = shard.find(hash, key) else { return false };
+            let Some(account) = shard.account(hash, key) else { return false };
             let lifted = Account { spent: account.spent, ..Account::fresh(&charge.budget) };
             shard.put(hash, key, lifted, (&charge.budget, now));
             account.blocked.left(now) > 0
@@ -148,68 +148,92 @@ impl Memory {
     }
 }
 
-/// The shards of one decision, locked, and when it is made.
+/// One decision: its charges, the shards that they need, locked, and when it is made. Large, and so never moved.
+#[derive(Default)]
 struct Held<'a> {
     places: SmallVec<[Place; INLINE]>,
+    lines: SmallVec<[Line; INLINE]>,
     guards: SmallVec<[(usize, MutexGuard<'a, Shard>); INLINE]>,
     now: Micros,
 }
 
-type Accounts = SmallVec<[Account; INLINE]>;
-type Verdicts = SmallVec<[Result<Account, Refusal>; INLINE]>;
+/// One charge of a decision.
+struct Line {
+    place: Place,
+    /// Where in its shard the account was found; it may have moved since.
+    at: Option<usize>,
+    /// The account as it is.
+    account: Account,
+    /// The account as it would be after the charge.
+    after: Result<Account, Refusal>,
+}
 
 impl Held<'_> {
-    /// The accounts as they are, and what each would be after its charge.
-    fn judge(&self, charges: &[Charge]) -> (Accounts, Verdicts) {
-        let found = |(place, charge): (&Place, &Charge)| {
-            let shard = &self.guards[self.guard(place)].1;
-            shard.find(place.hash, place.key).unwrap_or_else(|| Account::fresh(&charge.budget))
-        };
-        let accounts: Accounts = self.places.iter().zip(charges).map(found).collect();
-        let verdicts = accounts.iter().zip(charges).map(|(account, charge)| account.take(charge, self.now)).collect();
-        (accounts, verdicts)
+    /// Looks at every charge. The first that is refused: by rate before by slots, for those come back by themselves.
+    fn judge(&mut self, charges: &[Charge]) -> Option<usize> {
+        let (mut by_rate, mut by_slots) = (None, None);
+        for (which, (place, charge)) in self.places.iter().zip(charges).enumerate() {
+            let shard = &self.guards[guard_of(&self.guards, place.shard)].1;
+            let (at, account) = shard.find(place.hash, place.key).unzip();
+            let account = account.unwrap_or_else(|| Account::fresh(&charge.budget));
+            let after = account.take(charge, self.now);
+            if after.is_err() {
+                let first = if is_slots(charge) { &mut by_slots } else { &mut by_rate };
+                first.get_or_insert(which);
+            }
+            self.lines.push(Line { place: *place, at, account, after });
+        }
+        by_rate.or(by_slots)
     }
 
-    fn write_all(&mut self, charges: &[Charge], accounts: &[Account], slot: SlotId) {
-        for (which, (charge, account)) in charges.iter().zip(accounts).enumerate() {
-            self.write(which, charge, *account);
+    /// Makes the charges, none of which was refused.
+    fn make_all(&mut self, charges: &[Charge], slot: SlotId) {
+        for (line, charge) in self.lines.iter_mut().zip(charges) {
+            line.account = line.after.unwrap_or(line.account);
+            let guard = guard_of(&self.guards, line.place.shard);
+            let shard = &mut self.guards[guard].1;
+            line.keep(shard, charge, self.now);
             if is_slots(charge) {
-                let key = self.places[which].key;
-                self.shard(which).note_slot(key, slot);
+                shard.note_slot(line.place.key, slot);
             }
         }
     }
 
-    fn write(&mut self, which: usize, charge: &Charge, account: Account) {
-        let (Place { hash, key, .. }, now) = (self.places[which], self.now);
-        self.shard(which).put(hash, key, account, (&charge.budget, now));
+    /// Begins a block, if there is none and the budget has one.
+    fn refuse(&mut self, which: usize, charge: &Charge) {
+        let line = &mut self.lines[which];
+        if line.after == Err(Refusal::Spent) && charge.budget.block.is_some() {
+            line.account = line.account.refuse(&charge.budget, self.now);
+            let guard = guard_of(&self.guards, line.place.shard);
+            line.keep(&mut self.guards[guard].1, charge, self.now);
+        }
     }
 
-    fn shard(&mut self, which: usize) -> &mut Shard {
-        let guard = self.guard(&self.places[which]);
-        &mut self.guards[guard].1
+    fn taken(&self, charges: &[Charge], refused: Option<usize>) -> Taken {
+        let mut standings = SmallVec::new();
+        for (line, charge) in self.lines.iter().zip(charges) {
+            standings.push(line.account.standing(charge, self.now));
+        }
+        Taken { refused, standings, at: self.now }
     }
+}
 
-    fn guard(&self, place: &Place) -> usize {
-        let found = self.guards.iter().position(|(number, _)| *number == place.shard);
-        found.expect("the shards of all places are locked")
+impl Line {
+    fn keep(&self, shard: &mut Shard, charge: &Charge, now: Micros) {
+        let Place { hash, key, .. } = self.place;
+        match self.at {
+            Some(at) if shard.is_at(at, key) => shard.set(at, self.account, (&charge.budget, now)),
+            _ => shard.put(hash, key, self.account, (&charge.budget, now)),
+        }
     }
+}
 
-    fn taken(&self, charges: &[Charge], accounts: &[Account], refused: Option<usize>) -> Taken {
-        let standing = |(account, charge): (&Account, &Charge)| -> Standing { account.standing(charge, self.now) };
-        Taken { refused, standings: accounts.iter().zip(charges).map(standing).collect(), at: self.now }
-    }
+fn guard_of(guards: &[(usize, MutexGuard<'_, Shard>)], shard: usize) -> usize {
+    guards.iter().position(|(number, _)| *number == shard).expect("the shards of all charges are locked")
 }
 
 fn is_slots(charge: &Charge) -> bool {
     matches!(charge.budget.measure, Measure::Slots(_))
-}
-
-/// By rate before by slots: those come back by themselves.
-fn first_refused(charges: &[Charge], verdicts: &[Result<Account, Refusal>]) -> Option<usize> {
-    let refused =
-        |slots: bool| (0..charges.len()).find(|at| verdicts[*at].is_err() && is_slots(&charges[*at]) == slots);
-    refused(false).or_else(|| refused(true))
 }
 
 impl fmt::Debug for Memory {
@@ -242,8 +266,9 @@ impl Counters for Memory {
     }
 
     fn look<'a>(&'a self, charges: &'a [Charge]) -> BoxFuture<'a, Result<Taken, StoreError>> {
-        let held = self.hold_all(charges);
-        let (accounts, verdicts) = held.judge(charges);
-        Box::pin(ready(Ok(held.taken(charges, &accounts, first_refused(charges, &verdicts)))))
+        let mut held = Held::default();
+        self.hold_all(charges, &mut held);
+        let refused = held.judge(charges);
+        Box::pin(ready(Ok(held.taken(charges, refused))))
     }
 }

@@ -1,7 +1,7 @@
 //! One shard: counters under their keys, bounded. Owns who goes when there is no room. Knows no locks and reads no clock.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use hashbrown::HashTable;
 
@@ -15,17 +15,22 @@ const SAMPLE: usize = 8;
 /// Stands in the index for no position, while two are exchanged.
 const NOWHERE: u32 = u32::MAX;
 
-/// A budget and a subject, without the padding that a u128 brings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    budget: u64,
-    subject: (u64, u64),
-}
+/// A budget and a subject, as bytes: without the padding that a u128 brings, and hashed in one go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key([u8; 24]);
 
 impl Key {
-    #[expect(clippy::cast_possible_truncation, reason = "the halves")]
-    pub const fn new(budget: BudgetId, subject: Subject) -> Self {
-        Self { budget: budget.0, subject: ((subject.0 >> 64) as u64, subject.0 as u64) }
+    pub fn new(budget: BudgetId, subject: Subject) -> Self {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&budget.0.to_ne_bytes());
+        bytes[8..].copy_from_slice(&subject.0.to_ne_bytes());
+        Self(bytes)
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
     }
 }
 
@@ -74,29 +79,40 @@ impl Shard {
         self.entries.len()
     }
 
+    /// The account under this key, and where it stands now.
+    pub fn find(&self, hash: u64, key: Key) -> Option<(usize, Account)> {
+        let at = *self.index.find(hash, |at| self.is_at(*at as usize, key))? as usize;
+        Some((at, self.entries[at].account))
+    }
+
     /// The account under this key.
-    pub fn find(&self, hash: u64, key: Key) -> Option<Account> {
-        self.position(hash, key).map(|at| self.entries[at].account)
+    pub fn account(&self, hash: u64, key: Key) -> Option<Account> {
+        self.find(hash, key).map(|(_, account)| account)
+    }
+
+    /// Whether the account of this key stands there.
+    pub fn is_at(&self, at: usize, key: Key) -> bool {
+        self.entries.get(at).is_some_and(|entry| entry.key == key)
     }
 
     /// Keeps the account, if it says anything.
     pub fn put(&mut self, hash: u64, key: Key, account: Account, (budget, now): (&Budget, Micros)) {
-        let entry = Entry { key, account, forgotten_at: account.forgotten_at(budget) };
-        let at = match self.position(hash, key) {
-            Some(at) => {
-                self.entries[at] = entry;
-                at
-            }
-            None if entry.forgotten_at <= now => return,
-            None => {
-                self.make_room(now);
-                self.push(hash, entry)
-            }
-        };
-        if at >= self.pinned && account.is_pinned(now) {
-            self.exchange(at, self.pinned);
-            self.pinned += 1;
+        if let Some((at, _)) = self.find(hash, key) {
+            return self.set(at, account, (budget, now));
         }
+        let forgotten_at = account.forgotten_at(budget);
+        if forgotten_at > now {
+            self.make_room(now);
+            let at = self.push(hash, Entry { key, account, forgotten_at });
+            self.pin(at, now);
+        }
+    }
+
+    /// Replaces the account that stands there.
+    pub fn set(&mut self, at: usize, account: Account, (budget, now): (&Budget, Micros)) {
+        let entry = &mut self.entries[at];
+        (entry.account, entry.forgotten_at) = (account, account.forgotten_at(budget));
+        self.pin(at, now);
     }
 
     /// Notes who has taken a slot.
@@ -107,6 +123,13 @@ impl Shard {
     /// Whether the slot was taken; it no longer is.
     pub fn drop_slot(&mut self, key: Key, slot: SlotId) -> bool {
         self.slots.remove(&(key, slot))
+    }
+
+    fn pin(&mut self, at: usize, now: Micros) {
+        if at >= self.pinned && self.entries[at].account.is_pinned(now) {
+            self.exchange(at, self.pinned);
+            self.pinned += 1;
+        }
     }
 
     fn make_room(&mut self, now: Micros) {
@@ -206,10 +229,6 @@ impl Shard {
             *found = to;
         }
     }
-
-    fn position(&self, hash: u64, key: Key) -> Option<usize> {
-        self.index.find(hash, |at| self.entries[*at as usize].key == key).map(|at| *at as usize)
-    }
 }
 
 fn position(at: usize) -> u32 {
@@ -222,7 +241,7 @@ impl Shard {
     pub fn is_sound(&self, now: Micros) -> bool {
         let found = |at: usize| {
             let key = self.entries[at].key;
-            self.position(self.hasher.hash_one(key), key) == Some(at)
+            self.find(self.hasher.hash_one(key), key).is_some_and(|(found, _)| found == at)
         };
         let apart = |at: usize| at < self.pinned || !self.entries[at].account.is_pinned(now);
         self.index.len() == self.entries.len()

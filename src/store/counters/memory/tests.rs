@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::Rate;
-use crate::store::counters::{Block, Budget, BudgetId, Subject, contract};
+use crate::store::counters::{Block, Budget, BudgetId, Standing, Subject, contract};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -118,7 +118,9 @@ impl Plain {
 
     fn take(&mut self, charges: &[Charge], slot: SlotId, now: Micros) -> Taken {
         let verdicts: Vec<_> = charges.iter().map(|charge| self.account(charge).take(charge, now)).collect();
-        let refused = first_refused(charges, &verdicts);
+        let refused =
+            |slots| (0..charges.len()).find(|which| verdicts[*which].is_err() && is_slots(&charges[*which]) == slots);
+        let refused = refused(false).or_else(|| refused(true));
         for (which, (charge, verdict)) in charges.iter().zip(&verdicts).enumerate() {
             match verdict {
                 Ok(after) if refused.is_none() => {
