@@ -20,6 +20,7 @@ pub mod memory;
 mod model;
 pub mod record;
 pub mod redis;
+pub mod results;
 mod saved;
 pub mod shared;
 
