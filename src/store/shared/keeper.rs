@@ -165,7 +165,7 @@ impl Pair {
     async fn write_one(&self, id: SessionId, unmarked: &Unmarked<'_>) -> Result<(), StoreError> {
         match self.near.slot(id) {
             None => Ok(()),
-            Some(Slot::Ended { until }) => self.store().end(id, until).await.map(drop),
+            Some(Slot::Ended { until }) => self.end_again(id, until).await,
             Some(Slot::Live(held)) => {
                 for uri in unmarked.unsubscribed() {
                     self.store().note(id, JournalEdit::Unsubscribe(uri.clone())).await?;

@@ -217,7 +217,7 @@ impl Pair {
         match self.far.ask(self.store().adopt(id, record.clone())).await {
             Ok(found) => {
                 self.learn(id, None, &found);
-                self.near.remember(self.clock.unix(), id, Change::Journal);
+                self.near.remember(self.clock.unix(), id, Change::Berth);
                 Ok(found)
             }
             Err(StoreError::Unavailable { .. }) => self.written_later(self.near.adopt_alone(id, record)),

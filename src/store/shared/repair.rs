@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::near::Change;
 use super::pair::Pair;
 use crate::names::{Epoch, SessionId};
 use crate::store::map::{Slot, Took};
@@ -51,7 +52,7 @@ impl Pair {
         match (slot, found) {
             (Some(Slot::Ended { .. }), Lookup::Ended) => Ok(Lookup::Ended),
             (Some(Slot::Ended { until }), _) => {
-                self.store().end(id, until).await?;
+                self.end_again(id, until).await?;
                 Ok(Lookup::Ended)
             }
             (Some(Slot::Live(held)), Lookup::Unknown) => {
@@ -69,11 +70,19 @@ impl Pair {
         }
     }
 
-    /// Writes a session to the store again, and takes over what it holds then.
+    /// Writes a session to the store again, and takes over what it holds then. A failover may lose that too.
     pub async fn give_back(&self, id: SessionId, held: &Arc<Record>) -> Result<Lookup, StoreError> {
         let found = self.store().adopt(id, Record::clone(held)).await?;
         self.learn(id, Some(held), &found);
+        self.near.remember(self.clock.unix(), id, Change::Berth);
         Ok(found)
+    }
+
+    /// Ends a session in the store that has ended here. A failover may lose that too.
+    pub async fn end_again(&self, id: SessionId, until: u64) -> Result<(), StoreError> {
+        self.store().end(id, until).await?;
+        self.near.remember(self.clock.unix(), id, Change::Berth);
+        Ok(())
     }
 
     /// Takes over what the store holds, and tells the listener where that is news.

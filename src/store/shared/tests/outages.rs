@@ -532,6 +532,26 @@ async fn a_failover_that_lost_the_last_moves_and_ends_is_repaired_unnoticed() {
 }
 
 #[tokio::test]
+async fn a_failover_that_lost_what_was_written_back_just_before_is_repaired_too() {
+    let world = World::new();
+    let one = Instance::start(&world, 0);
+    for id in [ID, OTHER] {
+        one.with_one(id).await;
+    }
+    until("it has marked", async || one.link.calls() > 4).await;
+    let copy = world.copy([ID, OTHER, one.store.pair.marker]).await;
+    one.cut(Way::Down).await;
+    assert_eq!(one.moors(ID, 0, &at(1, 1)).await, Moved::Done);
+    one.store.end(OTHER, now() + 100).await.unwrap();
+    one.heal().await;
+    let is_told =
+        async || world.live(ID).await.berth == at(1, 1) && world.memory().load(OTHER).await.unwrap() == Lookup::Ended;
+    until("both are written back", is_told).await;
+    world.fail_over(&copy).await;
+    until("both are written back again", is_told).await;
+}
+
+#[tokio::test]
 async fn a_stumble_has_the_latest_changes_written_again() {
     let world = World::new();
     let one = Instance::start_inattentive(&world, 0);
