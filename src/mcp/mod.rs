@@ -2,6 +2,7 @@
 //! events, headers. Pure functions over bytes; it does no I/O, keeps no clock and knows no session.
 
 pub mod accept;
+pub mod canonical;
 pub mod capabilities;
 pub mod catalogue;
 pub mod crossing;
