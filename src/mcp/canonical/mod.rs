@@ -21,7 +21,6 @@ mod string;
 #[cfg(test)]
 mod tests;
 
-use std::io::Write;
 use std::sync::LazyLock;
 
 use smallvec::SmallVec;
@@ -52,8 +51,8 @@ pub enum CanonicalError {
     RepeatedKey,
 }
 
-/// Most arguments fit without an allocation.
-type Buffer = SmallVec<[u8; 1024]>;
+/// What was written so far.
+type Buffer = Vec<u8>;
 
 /// Ends a string, a key or a number: no UTF-8 has this byte.
 const END: u8 = 0xff;
@@ -96,7 +95,13 @@ pub fn feed_meta(meta: Option<&str>, into: &mut blake3::Hasher) -> Result<(), Ca
 
 /// The canonical form; empty where nothing counts.
 fn write(text: &str, place: Place<'_>) -> Result<Buffer, CanonicalError> {
-    let mut writer = Writer { text: text.as_bytes(), at: 0, out: Buffer::new(), members: SmallVec::new(), depth: 0 };
+    let mut writer = Writer {
+        text: text.as_bytes(),
+        at: 0,
+        out: Buffer::with_capacity(text.len() + 64),
+        members: SmallVec::new(),
+        depth: 0,
+    };
     writer.skip_space();
     writer.value(place)?;
     writer.skip_space();
@@ -314,8 +319,6 @@ impl Place<'_> {
         if !self.is_parted() {
             return self.below(b"");
         }
-        let mut segment = SmallVec::<[u8; 20]>::new();
-        write!(segment, "{index}").expect("a buffer takes everything");
-        self.below(&segment)
+        self.below(index.to_string().as_bytes())
     }
 }

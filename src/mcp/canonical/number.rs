@@ -1,8 +1,6 @@
 //! Numbers by their exact decimal value: `1`, `1.0` and `10e-1` are one, and no two different ones are, however long or
 //! far from zero. No floating point, and no more work than the text is long.
 
-use std::io::Write;
-
 use super::Buffer;
 
 /// A number's parts as they are written.
@@ -81,8 +79,7 @@ impl Number<'_> {
         if exponent.len() <= SHORT {
             let size = exponent.iter().fold(0, |size, digit| size * 10 + i64::from(digit - b'0'));
             let sum = if self.is_small { last - size } else { last + size };
-            write!(out, "{sum}").expect("a buffer takes everything");
-            return;
+            return decimal(sum, out);
         }
         if self.is_small {
             out.push(b'-');
@@ -96,6 +93,24 @@ impl Number<'_> {
             out.remove(start);
         }
     }
+}
+
+/// Writes a number in decimal.
+fn decimal(number: i64, out: &mut Buffer) {
+    let mut digits = [0; 20];
+    let (mut start, mut rest) = (digits.len(), number.unsigned_abs());
+    loop {
+        start -= 1;
+        digits[start] = b'0' + u8::try_from(rest % 10).expect("less than ten");
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[start..]);
 }
 
 /// A length as a power of ten.
@@ -135,7 +150,7 @@ mod tests {
         let (number, end) = read(text.as_bytes())?;
         let mut out = Buffer::new();
         number.write(&mut out);
-        (end == text.len()).then(|| String::from_utf8(out.to_vec()).unwrap())
+        (end == text.len()).then(|| String::from_utf8(out).unwrap())
     }
 
     #[test]
