@@ -10,8 +10,8 @@ use std::time::Duration;
 use proptest::prelude::{any, proptest};
 
 use moorline::config::{
-    BackendUrl, Bounds, Code, Colour, Config, ConfigError, Discovery, HealthSettings, LimitsSettings, Probe, Rehome,
-    SessionSettings, StoreUrl, WhenAway,
+    BackendUrl, Bounds, CacheSettings, Code, Colour, Config, ConfigError, Discovery, HealthSettings, LimitsSettings,
+    Probe, ProtocolCache, Rehome, ResultsSettings, SessionSettings, StoreUrl, WhenAway,
 };
 
 const SHORTEST: &str = "[[pool]]\nbackends = [\"http://127.0.0.1:3001/mcp\"]\n";
@@ -101,7 +101,7 @@ fn the_example_with_every_optional_key_is_good_but_for_its_secrets() {
 }
 
 #[test]
-fn the_examples_of_limits_and_upstreams_are_good() {
+fn the_examples_of_what_is_not_there_by_default_are_good() {
     let example = moorline::config::example();
     let (before, rest) = example.split_once("# [[limit]]\n").unwrap();
     let (sections, after) = rest.split_once("# A set of interchangeable backends").unwrap();
@@ -115,6 +115,8 @@ fn the_examples_of_limits_and_upstreams_are_good() {
     assert_eq!(config.limit[0].costs.len(), 2);
     assert_eq!(config.upstreams[0].tokens.as_ref().unwrap().estimate, 1500);
     assert!(config.upstreams[0].refusal.pattern.is_match("quota exceeded, wait 5 s"));
+    assert_eq!(config.cache.rules[0].arguments.only[1].join("|"), "filter|region");
+    assert_eq!((config.cache.rules.len(), config.cache.invalidations.len()), (1, 1));
     assert!(config.warnings.is_empty());
 }
 
@@ -133,6 +135,8 @@ fn the_shortest_file_has_the_defaults() {
     let pool = &config.pools[0];
     assert_eq!((pool.name.as_str(), pool.path.as_str()), ("mcp", "/mcp"));
     assert_eq!(pool.health, HealthSettings::default());
+    assert_eq!(pool.protocol_cache, ProtocolCache::Private);
+    assert_eq!((config.results, &config.cache), (ResultsSettings::default(), &CacheSettings::default()));
     assert!(config.warnings.is_empty());
 }
 
@@ -266,6 +270,156 @@ proptest! {
             text.insert_str(at, &slip);
         }
         shown("f", &text);
+    }
+}
+
+mod cache {
+    use moorline::config::{CacheArguments, CacheInvalidation, CacheRule, CacheScope, CacheTarget, CachedMethod};
+
+    use super::*;
+
+    fn read(text: &str) -> Config {
+        good(&format!("{text}\n{SHORTEST}"))
+    }
+
+    fn calls_of(tool: &str) -> CacheTarget {
+        CacheTarget { methods: vec![CachedMethod::ToolsCall], tools: vec![tool.parse().unwrap()], pools: Vec::new() }
+    }
+
+    #[test]
+    fn the_shortest_rule_keeps_calls_for_each_caller() {
+        let config = read("[[cache]]\ntools = 'get_*'\nttl = '5m'");
+        let expected = CacheRule {
+            target: calls_of("get_*"),
+            ttl: Duration::from_secs(300),
+            scope: CacheScope::Caller,
+            stale: Duration::ZERO,
+            negative: None,
+            max_bytes: None,
+            arguments: CacheArguments::default(),
+            vary: Vec::new(),
+            trust: false,
+            bypass: false,
+            tags: Vec::new(),
+        };
+        assert_eq!(config.cache.rules, [expected]);
+        assert!(config.cache.invalidations.is_empty() && config.warnings.is_empty());
+    }
+
+    #[test]
+    fn a_full_rule_is_read() {
+        let config = read(
+            r#"
+            trusted_proxies = ["10.0.0.0/8"]
+            [[cache]]
+            tools = ["get_*", "find"]
+            methods = "tools/call"
+            pools = ["mcp"]
+            ttl = "1h"
+            scope = "header:X-Tenant"
+            stale = "30d"
+            negative = "2h"
+            max_bytes = "64MiB"
+            vary = ["Accept-Language", "authorization", "cookie"]
+            trust = true
+            bypass = true
+            tags = ["products", "prices"]
+            [cache.arguments]
+            only = ["query", "/filter/a~1b"]
+            ignore = "/filter/a~1b/0"
+            lowercase = "query"
+            trim = ["query"]
+            "#,
+        );
+        let [rule] = config.cache.rules.as_slice() else { panic!("one rule") };
+        assert_eq!(rule.target.methods, [CachedMethod::ToolsCall]);
+        assert!(rule.target.matches("mcp", CachedMethod::ToolsCall, Some("find")));
+        assert_eq!(rule.scope, CacheScope::Header("x-tenant".parse().unwrap()));
+        assert_eq!((rule.ttl, rule.stale), (Duration::from_secs(3600), Duration::from_secs(30 * 86_400)));
+        assert_eq!((rule.negative, rule.max_bytes), (Some(Duration::from_secs(7200)), Some(64 << 20)));
+        assert_eq!(rule.vary, ["accept-language", "authorization", "cookie"]);
+        assert!(rule.trust && rule.bypass);
+        assert_eq!(rule.tags, ["products", "prices"].map(Box::from));
+        let shown = |pointers: &[Vec<Box<str>>]| pointers.iter().map(|segments| segments.join("|")).collect::<Vec<_>>();
+        assert_eq!(shown(&rule.arguments.only), ["query", "filter|a/b"]);
+        assert_eq!(shown(&rule.arguments.ignore), ["filter|a/b|0"]);
+        assert_eq!(
+            (&rule.arguments.lowercase, &rule.arguments.trim),
+            (&vec![vec!["query".into()]], &vec![vec!["query".into()]])
+        );
+        assert!(config.warnings.is_empty());
+    }
+
+    #[test]
+    fn rules_are_of_methods_too() {
+        let config = read("[[cache]]\nmethods = ['tools/list', 'server/discover']\nttl = '1m'\nscope = 'public'");
+        let [rule] = config.cache.rules.as_slice() else { panic!("one rule") };
+        assert_eq!(rule.target.methods, [CachedMethod::ToolsList, CachedMethod::ServerDiscover]);
+        assert!(rule.target.tools.is_empty());
+        assert_eq!(rule.scope, CacheScope::Public);
+    }
+
+    #[test]
+    fn what_calls_make_forgotten_stands_apart() {
+        let config = read(
+            r#"
+            [[cache]]
+            tools = "get_*"
+            ttl = "5m"
+            tags = "products"
+            [[cache]]
+            tools = "update"
+            invalidates = ["get_product", "search_*"]
+            [[cache]]
+            tools = "update"
+            invalidates_tags = "products"
+            [[cache]]
+            tools = "refresh"
+            ttl = "1s"
+            invalidates = "get_*"
+            "#,
+        );
+        assert_eq!(
+            config.cache.rules.iter().map(|rule| &rule.target).collect::<Vec<_>>(),
+            [&calls_of("get_*"), &calls_of("refresh")]
+        );
+        let [by_tool, by_tag, both] = config.cache.invalidations.as_slice() else { panic!("three invalidations") };
+        let tools = ["get_product", "search_*"].map(|tool| tool.parse().unwrap()).to_vec();
+        assert_eq!(by_tool, &CacheInvalidation { target: calls_of("update"), tools, tags: Vec::new() });
+        assert_eq!((&by_tag.tags, by_tag.tools.len()), (&vec!["products".into()], 0));
+        assert_eq!(both.target, calls_of("refresh"));
+        assert!(config.warnings.is_empty());
+    }
+
+    #[test]
+    fn where_results_are_kept_is_read() {
+        let config =
+            read("results = { memory = '2MiB', max_bytes = '2MiB', shared = false, compress = '1MiB', wait = '1s' }");
+        let wait = Duration::from_secs(1);
+        let expected = ResultsSettings { memory: 2 << 20, max_bytes: 2 << 20, shared: false, compress: 1 << 20, wait };
+        assert_eq!(config.results, expected);
+        let preset = ResultsSettings::default();
+        assert_eq!((preset.memory, preset.max_bytes, preset.compress), (64 << 20, 1 << 20, 4 << 10));
+        assert_eq!((preset.shared, preset.wait), (true, Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_pool_says_whether_servers_are_believed() {
+        let of = |word: &str| good(&format!("{SHORTEST}protocol_cache = '{word}'\n")).pools[0].protocol_cache;
+        assert_eq!(
+            ["off", "private", "public"].map(of),
+            [ProtocolCache::Off, ProtocolCache::Private, ProtocolCache::Public]
+        );
+    }
+
+    #[test]
+    fn rules_change_without_a_restart() {
+        let old = good(SHORTEST);
+        let new = read("results = { max_bytes = '1KiB', wait = '1s' }\n[[cache]]\ntools = '*'\nttl = '1s'");
+        assert!(Config::changes_needing_restart(&old, &new).is_empty());
+        let new = read("results = { memory = '1MiB', shared = false, compress = '1KiB' }");
+        let kept = ["results.memory", "results.shared", "results.compress"];
+        assert_eq!(Config::changes_needing_restart(&old, &new), kept);
     }
 }
 

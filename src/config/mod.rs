@@ -2,6 +2,7 @@
 //! with its place. Builds nothing from the settings, keeps nothing alive, and watches no file.
 
 mod address;
+mod cache;
 mod credential;
 mod duration;
 mod fault;
@@ -29,6 +30,10 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use address::{AddressRange, RangeError};
+pub use cache::{
+    CacheArguments, CacheInvalidation, CacheRule, CacheScope, CacheSettings, CacheTarget, CachedMethod, Pointer,
+    ProtocolCache, ResultsSettings,
+};
 pub use credential::Credential;
 pub use fault::{Code, Colour, Fault, Faults};
 pub use limit::{

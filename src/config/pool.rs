@@ -110,6 +110,7 @@ fn read_one(reader: &mut Reader<'_>, seen: &mut Seen) -> Option<PoolSettings> {
         idle_timeout: reader.get(&schema::POOL_IDLE_TIMEOUT),
         max_connections: reader.get(&schema::POOL_MAX_CONNECTIONS),
         concurrency: limit::backend(reader),
+        protocol_cache: reader.get(&schema::PROTOCOL_CACHE),
         dns_refresh: reader.get(&schema::DNS_REFRESH),
         health: health(&mut reader.below(&schema::HEALTH)),
     };

@@ -8,7 +8,7 @@ const WIDTH: usize = 110;
 
 const EXAMPLE_HEAD: &str = "\
 # Every key of Moorline's configuration with its default; keys that have none are commented out, and so are
-# whole sections that are not there by default: limits and upstreams.
+# whole sections that are not there by default: limits, upstreams, and rules of what is kept of results.
 # The shortest useful file is the [[pool]] at the end alone. docs/configuration.md says what each key accepts.
 #
 # Durations are whole numbers with a unit (d, h, m, s, ms), as in \"30s\" or \"1h30m\".

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Uri;
 
 use super::address::AddressRange;
+use super::cache::{CacheSettings, ProtocolCache, ResultsSettings};
 use super::credential::Credential;
 use super::fault::Faults;
 use super::limit::{BackendLimit, LimitSettings, LimitsSettings, UpstreamSettings};
@@ -48,6 +49,10 @@ pub struct Config {
     pub limit: Vec<LimitSettings>,
     /// What tools call, and what may be spent there.
     pub upstreams: Vec<UpstreamSettings>,
+    /// Where results are kept.
+    pub results: ResultsSettings,
+    /// What is kept of results, and what is forgotten.
+    pub cache: CacheSettings,
     /// The pools; at least one, with distinct names and paths.
     pub pools: Vec<PoolSettings>,
     /// What is logged, and how.
@@ -203,6 +208,8 @@ pub struct PoolSettings {
     pub max_connections: usize,
     /// How many requests each backend works on at the same time; `None` is not limited.
     pub concurrency: Option<BackendLimit>,
+    /// Whether what modern servers say of their results is followed.
+    pub protocol_cache: ProtocolCache,
     /// How often a name is resolved anew at least; a shorter TTL is obeyed.
     pub dns_refresh: Duration,
     /// How backends are watched.

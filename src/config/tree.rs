@@ -270,9 +270,14 @@ impl<'a> Reader<'a> {
         self.table.is_some()
     }
 
+    /// Where something stands under the section's name, in whatever shape.
+    pub fn place(&self, section: &Section) -> Option<Span> {
+        self.table?.get(section.key()).map(Spanned::span)
+    }
+
     /// Whether anything stands under the section's name, in whatever shape.
     pub fn has(&self, section: &Section) -> bool {
-        self.table.is_some_and(|table| table.get(section.key()).is_some())
+        self.place(section).is_some()
     }
 }
 

@@ -30,7 +30,11 @@ pub(super) fn name(reader: &mut Reader<'_>, row: &Needed<Text<Box<str>>>, seen: 
 }
 
 /// Names of pools that there are.
-pub(super) fn pools(reader: &mut Reader<'_>, row: &Optional<List<Text<String>>>, around: &Around<'_>) -> Vec<Box<str>> {
+pub(in crate::config) fn pools(
+    reader: &mut Reader<'_>,
+    row: &Optional<List<Text<String>>>,
+    around: &Around<'_>,
+) -> Vec<Box<str>> {
     let named = reader.find(row).unwrap_or_default();
     for (at, name) in named.iter().filter(|(_, name)| !around.pools.contains(&name.as_str())) {
         let fault = Fault::new(Code::BadValue, at.clone(), format!("no pool has the name `{name}`"));
@@ -45,7 +49,7 @@ pub(super) fn pools(reader: &mut Reader<'_>, row: &Optional<List<Text<String>>>,
 }
 
 /// Patterns without their places.
-pub(super) fn globs(found: Option<Vec<(Span, Glob)>>) -> Vec<Glob> {
+pub(in crate::config) fn globs(found: Option<Vec<(Span, Glob)>>) -> Vec<Glob> {
     found.unwrap_or_default().into_iter().map(|(_, glob)| glob).collect()
 }
 

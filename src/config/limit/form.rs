@@ -62,15 +62,8 @@ pub(in crate::config) fn key(text: &str) -> Result<LimitKey, Complaint> {
         return Ok(key.clone());
     }
     match text.split_once(':') {
-        Some(("header", name)) => {
-            let name = HeaderName::from_bytes(name.as_bytes()).ok().filter(|name| name.as_str().len() <= 64);
-            let wrong =
-                || Complaint::bad(format!("`{text}` names no header")).help("write for instance \"header:x-tenant\"");
-            name.map(LimitKey::Header).ok_or_else(wrong)
-        }
-        Some(("claim", _)) => Err(Complaint::not_yet(format_args!("`{text}`")).help(
-            "claims come with authentication; a proxy in front can set a header meanwhile, as in \"header:x-tenant\"",
-        )),
+        Some(("header", name)) => header(text, name).map(LimitKey::Header),
+        Some(("claim", _)) => Err(claim(text)),
         _ => {
             let unknown = Complaint::bad(format!("`{text}` is none of the accepted keys"));
             Err(match nearest(text, KEYS.iter().map(|(word, _)| *word)) {
@@ -79,6 +72,19 @@ pub(in crate::config) fn key(text: &str) -> Result<LimitKey, Complaint> {
             })
         }
     }
+}
+
+/// The header that a text names.
+pub(in crate::config) fn header(text: &str, name: &str) -> Result<HeaderName, Complaint> {
+    let name = HeaderName::from_bytes(name.as_bytes()).ok().filter(|name| name.as_str().len() <= 64);
+    let wrong = || Complaint::bad(format!("`{text}` names no header")).help("write for instance \"header:x-tenant\"");
+    name.ok_or_else(wrong)
+}
+
+/// What is said of a claim.
+pub(in crate::config) fn claim(text: &str) -> Complaint {
+    Complaint::not_yet(format_args!("`{text}`"))
+        .help("claims come with authentication; a proxy in front can set a header meanwhile, as in \"header:x-tenant\"")
 }
 
 /// The segments of a JSON pointer (RFC 6901), decoded.

@@ -1,6 +1,6 @@
 //! The settings of limits and upstreams: plain data, checked.
 
-mod check;
+pub(super) mod check;
 pub(super) mod form;
 mod glob;
 mod rate;

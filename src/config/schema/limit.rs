@@ -19,8 +19,8 @@ pub(super) const ADAPTIVE_MAX: u32 = 1000;
 
 const RATE: Text<Rate> = text(form::rate, "a rate such as \"60/min\", \"5/s\" or \"10/30s\"");
 const NAME: Text<Box<str>> = text(form::name, "up to 64 letters, digits, `-`, `_` and `.`");
-const ANY_NAMES: List<Text<Glob>> = names("a name, with `*` for any number of characters");
-const POOLS: List<Text<String>> =
+pub(super) const ANY_NAMES: List<Text<Glob>> = names("a name, with `*` for any number of characters");
+pub(super) const POOLS: List<Text<String>> =
     List { element: text(values::name, "the name of a pool"), min: 1, max: 256, bare: true };
 const ON_LIMIT: Choice<OnLimit> = choice(&[
     ("auto", OnLimit::Auto),

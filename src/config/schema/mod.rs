@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::cache::ProtocolCache;
 use super::credential::Credential;
 use super::form::{Choice, Flag, Form, List, OffOr, Text};
 use super::limit::form::Most;
@@ -30,7 +31,6 @@ pub(super) struct Later {
 
 /// Names that are refused as too early instead of as unknown.
 pub(super) static LATER: &[Later] = &[
-    Later { section: "", key: "cache", meant_for: "caching tool results" },
     Later { section: "", key: "tls", meant_for: "TLS towards clients" },
     Later { section: "pool", key: "auth", meant_for: "authentication for one pool" },
     Later { section: "pool", key: "tls", meant_for: "TLS towards backends" },
@@ -74,11 +74,13 @@ macro_rules! section {
     };
 }
 
+pub(super) mod cache;
 pub(super) mod limit;
 
+use cache::{ARGUMENTS, CACHE, RESULTS};
 use limit::{ADAPTIVE_MAX, LIMIT, LIMITS, REFUSED, TOKENS, UPSTREAM};
 
-section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &LOG, &LIMITS, &LIMIT, &UPSTREAM, &POOL];
+section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &LOG, &LIMITS, &LIMIT, &UPSTREAM, &RESULTS, &CACHE, &POOL];
     LISTEN: Key<List<Text<SocketAddr>>> = key("listen", r#""127.0.0.1:8080""#, List { element: SOCKET, min: 1, max: 16, bare: true },
         "Where clients connect. Port 0 takes any free port.");
     ADMIN: Key<OffOr<Text<SocketAddr>>> = key("admin", r#""127.0.0.1:9090""#, OffOr(SOCKET),
@@ -268,6 +270,10 @@ section! { POOL: Tables "pool", "A set of interchangeable backends behind one en
         doc: "How many wait for their turn at one backend, on one instance, where concurrency is not off. Callers take turns; 0 refuses at once." };
     POOL_WAIT: Optional<Period> = Optional { name: "wait", absent: "10s", sample: r#""10s""#, form: period(MILLISECOND, HOUR),
         doc: "How long each waits at most." };
+    PROTOCOL_CACHE: Key<Choice<ProtocolCache>> = key("protocol_cache", r#""private""#,
+        choice(&[("off", ProtocolCache::Off), ("private", ProtocolCache::Private), ("public", ProtocolCache::Public)]),
+        "Whether results are kept as modern servers say (ttlMs, cacheScope): not at all (off), for each caller's credential alone, whatever the scope (private), \
+         or for everybody where the server says public (public).");
     DNS_REFRESH: Key<Period> = key("dns_refresh", r#""5s""#, period(millis(100), HOUR),
         "How long the addresses behind a dns+http name are believed at most. A shorter TTL is obeyed.");
 }
@@ -315,11 +321,14 @@ const fn millis(millis: u64) -> Duration {
 type Same = fn(&Config, &Config) -> bool;
 
 /// Keys whose change is in force only after a restart. All other changes are taken over by a reload.
-pub(super) static RESTART: [(&str, Same); 8] = [
+pub(super) static RESTART: [(&str, Same); 11] = [
     ("listen", |old, new| old.listen == new.listen),
     ("admin", |old, new| old.admin == new.admin),
     ("threads", |old, new| old.threads == new.threads),
     ("store", |old, new| old.store == new.store),
+    ("results.memory", |old, new| old.results.memory == new.results.memory),
+    ("results.shared", |old, new| old.results.shared == new.results.shared),
+    ("results.compress", |old, new| old.results.compress == new.results.compress),
     ("log", |old, new| old.log == new.log),
     ("bounds.header_timeout", |old, new| old.bounds.header_timeout == new.bounds.header_timeout),
     ("bounds.idle_timeout", |old, new| old.bounds.idle_timeout == new.bounds.idle_timeout),
@@ -327,9 +336,9 @@ pub(super) static RESTART: [(&str, Same); 8] = [
 ];
 
 /// Every section, in the order of the reference.
-pub(super) fn sections() -> [&'static Section; 16] {
+pub(super) fn sections() -> [&'static Section; 19] {
     [
         &TOP, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &LOG, &LIMITS, &LIMIT, &UPSTREAM, &TOKENS, &REFUSED,
-        &POOL, &HEALTH, &BACKEND,
+        &RESULTS, &CACHE, &ARGUMENTS, &POOL, &HEALTH, &BACKEND,
     ]
 }
