@@ -5,6 +5,9 @@
 //! newest one known when its call began, and its tags. It is good as long as none of its tags was forgotten after that. So
 //! a result that was fetched before an order is never shown after it, whoever stores it, and whenever.
 
+mod forgotten;
+pub mod near;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +28,8 @@ pub struct Key(pub [u8; 32]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(pub u64);
 
-/// When something was forgotten: microseconds since 1970, or one more than the order before it, whichever is more.
+/// The place of an order to forget among all orders that one instance knows: a number that only grows. What else it says is
+/// the store's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Stamp(pub u64);
 
