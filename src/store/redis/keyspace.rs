@@ -1,18 +1,21 @@
-//! Where things lie: the names of keys, and which hash slot of a Cluster each falls into. Owns the buckets that sessions
-//! and counters are spread over. Talks to nobody.
+//! Where things lie: the names of keys, and which hash slot of a Cluster each falls into. Owns the buckets that sessions,
+//! counters and results are spread over. Talks to nobody.
 
 use crate::names::SessionId;
 use crate::store::counters::{Charge, Measure, Subject};
+use crate::store::results::Key;
 
-/// Over how many hash tags sessions and counters are spread. What is kept beside the sessions (who was last seen when) is kept for
+/// Over how many hash tags sessions, counters and results are spread. What is kept beside the sessions (who was last seen when) is kept for
 /// each, so that in a Cluster all nodes share the work.
 pub(super) const BUCKETS: u16 = 256;
 
-/// How many places there are: the buckets and the ring of keys.
-pub(super) const PLACES: usize = BUCKETS as usize + 1;
+/// How many places there are: the buckets, the ring of keys, and what was forgotten.
+pub(super) const PLACES: usize = BUCKETS as usize + 2;
 
 /// The hash tag that the ring of keys lies under.
 const RING_TAG: &str = "keys";
+/// The hash tag that what was forgotten of results lies under.
+const FORGOTTEN_TAG: &str = "forgotten";
 
 /// Keys of one hash tag: they lie together in one slot, so that a script may touch several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub(super) struct Place(u16);
 impl Place {
     /// Where the ring of sealing keys lies.
     pub const RING: Self = Self(BUCKETS);
+    /// Where it lies what was forgotten of results.
+    pub const FORGOTTEN: Self = Self(BUCKETS + 1);
 
     /// Where a session lies. Ids are random, so any of their bits will do.
     #[expect(clippy::cast_possible_truncation, reason = "the remainder is below 256")]
@@ -39,6 +44,11 @@ impl Place {
         Self((folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u16)
     }
 
+    /// Where a result lies. Keys are digests, so any of their bits will do.
+    pub const fn of_result(key: &Key) -> Self {
+        Self(key.0[0] as u16)
+    }
+
     /// All buckets, from the one of that number on.
     pub fn buckets_from(first: u16) -> impl Iterator<Item = Self> {
         (0..BUCKETS).map(move |n| Self(first.wrapping_add(n) % BUCKETS))
@@ -46,7 +56,7 @@ impl Place {
 
     /// All places, in order.
     pub fn all() -> impl Iterator<Item = Self> {
-        (0..=BUCKETS).map(Self)
+        (0..BUCKETS + 2).map(Self)
     }
 
     /// Its number, below [`PLACES`].
@@ -60,7 +70,11 @@ impl Place {
     }
 
     fn tag(self) -> String {
-        if self == Self::RING { RING_TAG.to_owned() } else { format!("{:02x}", self.0) }
+        match self {
+            Self::RING => RING_TAG.to_owned(),
+            Self::FORGOTTEN => FORGOTTEN_TAG.to_owned(),
+            Self(bucket) => format!("{bucket:02x}"),
+        }
     }
 }
 
@@ -115,6 +129,33 @@ impl Names {
         format!("{}:instances", self.base(Place::RING))
     }
 
+    /// A result.
+    pub fn result(&self, key: &Key) -> String {
+        self.of_result(key, "r")
+    }
+
+    /// Who makes the call that the result is of.
+    pub fn right(&self, key: &Key) -> String {
+        self.of_result(key, "w")
+    }
+
+    /// The hash of how far orders to forget have been numbered, and the sorted set of tags by the newest order.
+    pub fn forgotten(&self) -> [String; 2] {
+        let base = self.base(Place::FORGOTTEN);
+        [format!("{base}:orders"), format!("{base}:tags")]
+    }
+
+    /// The channel on which instances tell each other about results.
+    pub fn results_channel(&self) -> String {
+        format!("{}:results", self.channel)
+    }
+
+    fn of_result(&self, key: &Key, kind: &str) -> String {
+        let mut name = format!("{}:{kind}:", self.base(Place::of_result(key)));
+        hex(&key.0, &mut name);
+        name
+    }
+
     /// The channel on which instances tell each other what they did.
     pub fn channel(&self) -> &str {
         &self.channel
@@ -126,7 +167,7 @@ impl Names {
 }
 
 /// Writes hexadecimal digits. Every charge of every request comes by here.
-fn hex(bytes: &[u8], text: &mut String) {
+pub(super) fn hex(bytes: &[u8], text: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for byte in bytes {
         text.push(char::from(DIGITS[usize::from(byte >> 4)]));
@@ -163,6 +204,11 @@ mod tests {
         assert_eq!(names.graves(Place::of(id)), "moorline:{3f}:graves");
         assert_eq!(names.ring(), "moorline:{keys}:ring");
         assert_eq!(names.channel(), "moorline:news:0");
+        let key = Key([0xa5; 32]);
+        assert_eq!(names.result(&key), format!("moorline:{{a5}}:r:{}", "a5".repeat(32)));
+        assert_eq!(names.right(&key), format!("moorline:{{a5}}:w:{}", "a5".repeat(32)));
+        assert_eq!(names.forgotten(), ["moorline:{forgotten}:orders", "moorline:{forgotten}:tags"]);
+        assert_eq!(names.results_channel(), "moorline:news:0:results");
     }
 
     #[test]

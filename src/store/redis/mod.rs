@@ -1,6 +1,6 @@
 //! Sessions in a Redis or Valkey that several instances share: one server, one behind Sentinels, or a Cluster. Each method
 //! is one script on the server, so that instances cannot come between. Keeps nothing itself: what it cannot reach in time
-//! is `Unavailable`, and what to do then is for those above to say. Beside them, over the same connections, `counters`.
+//! is `Unavailable`, and what to do then is for those above to say. Beside them, over the same connections, `counters` and `results`.
 //!
 //! A session is one hash. Its bucket's sorted sets (who was last seen when, how long tombstones stand) are an index beside
 //! it: written in the same step, except while a Cluster moves the slot. Every key falls by itself some time after it should
@@ -15,6 +15,7 @@ mod fields;
 mod keyspace;
 mod many;
 mod news;
+mod results;
 mod routes;
 mod script;
 mod server;
@@ -29,6 +30,7 @@ pub use counters::RedisCounters;
 pub use dial::SetupError;
 use futures_util::future::ready;
 use redis::Value;
+pub use results::RedisResults;
 
 use self::dial::Dialer;
 use self::keyspace::{Names, Place};
@@ -70,11 +72,12 @@ pub struct RedisOptions<'a> {
 #[derive(Debug)]
 pub struct Redis {
     line: Arc<Line>,
+    dialer: Arc<Dialer>,
     names: Names,
     own: InstanceId,
     /// Whether one script may only have keys of one hash slot: in a Cluster.
     scattered: bool,
-    inbox: Inbox,
+    inbox: Inbox<Notice>,
     /// Milliseconds after which a session's keys fall.
     ttl: String,
     chance: Chance,
@@ -99,15 +102,15 @@ impl Redis {
             let watch = supervisor::watch_sentinels(sentinels, Arc::clone(&dialer), Arc::clone(&alarm));
             background.push(tasks::spawn("redis sentinels", watch));
         }
-        let channel = names.channel().to_owned();
-        let listener = Listener { dialer, routes: routes.clone(), channel, own, inbox: sender };
+        let channel = news::notices(names.channel(), own);
+        let listener = Listener { dialer: Arc::clone(&dialer), routes: routes.clone(), channel, inbox: sender };
         background.push(tasks::spawn("redis listener", listener.run()));
         background.push(tasks::spawn("redis supervisor", supervisor.run()));
         let line = Arc::new(Line::new(routes, alarm, options.timeout, background));
         let ttl = (options.lifetime + GRACE).as_millis().to_string();
         tracing::debug!(store = %url, "connecting");
         let scattered = matches!(url.place, RedisPlace::Cluster(_));
-        Ok(Self { line, names, own, scattered, inbox, ttl, chance })
+        Ok(Self { line, dialer, names, own, scattered, inbox, ttl, chance })
     }
 
     /// Whether somebody could be connected to, waiting for that for `within` at most. For the start of the process.

@@ -1,5 +1,5 @@
-//! What instances tell each other: the form of a notice, and the one that listens for them in the background. A notice may
-//! get lost (while nobody is connected, or when too many wait), so nothing may rest on it alone.
+//! What instances tell each other: the form of a notice, and the one that listens on a channel in the background. What is said
+//! may get lost (while nobody is connected, or when too much waits), so nothing may rest on it alone.
 
 use std::error::Error;
 use std::fmt;
@@ -69,54 +69,83 @@ pub(super) fn read(own: InstanceId, text: &str) -> Option<Notice> {
     }
 }
 
-/// Where notices wait to be heard.
-#[derive(Debug)]
-pub(super) struct Inbox {
-    // Guards the end of a queue that one listener takes from; held for one look.
-    waiting: Mutex<mpsc::Receiver<Notice>>,
+/// The channel of notices.
+pub(super) fn notices(name: &str, own: InstanceId) -> Channel<Notice> {
+    let opening = |begun| match begun {
+        Begun::First => None,
+        // What was said in between is lost. Sessions are looked at anyway before long; keys are not.
+        Begun::Again => Some(Notice::Keys),
+    };
+    Channel { name: name.to_owned(), read: Box::new(move |text| read(own, text)), opening }
 }
 
-impl Inbox {
+/// Where what was said waits to be heard.
+#[derive(Debug)]
+pub(super) struct Inbox<T> {
+    // Guards the end of a queue that one listener takes from; held for one look.
+    waiting: Mutex<mpsc::Receiver<T>>,
+}
+
+impl<T> Inbox<T> {
     /// An inbox, and the end that fills it.
-    pub fn new() -> (Self, mpsc::Sender<Notice>) {
+    pub fn new() -> (Self, mpsc::Sender<T>) {
         let (sender, receiver) = mpsc::channel(WAITING);
         (Self { waiting: Mutex::new(receiver) }, sender)
     }
 
-    /// The next notice.
-    pub async fn next(&self) -> Notice {
+    /// The next that was said.
+    pub async fn next(&self) -> T {
         let next = std::future::poll_fn(|context| {
             self.waiting.lock().unwrap_or_else(PoisonError::into_inner).poll_recv(context)
         });
         match next.await {
-            Some(notice) => notice,
+            Some(said) => said,
             None => std::future::pending().await,
         }
     }
 }
 
+type Reader<T> = Box<dyn Fn(&str) -> Option<T> + Send + Sync>;
+
+/// What is listened to, and how it is understood.
+pub(super) struct Channel<T> {
+    /// Its name.
+    pub name: String,
+    /// Reads what somebody says. `None` if that is nothing to us.
+    pub read: Reader<T>,
+    /// What is to be heard when listening has begun, for the first time or once more: what was said before is lost.
+    pub opening: fn(Begun) -> Option<T>,
+}
+
+/// How listening has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// For the first time.
+    First,
+    /// After it was interrupted.
+    Again,
+}
+
 /// Listens for what other instances did.
-pub(super) struct Listener {
+pub(super) struct Listener<T> {
     /// Makes the connection.
     pub dialer: Arc<Dialer>,
     /// Whom to connect to. In a Cluster every node passes on what is published at any.
     pub routes: watch::Receiver<Arc<Routes>>,
     /// On which channel.
-    pub channel: String,
-    /// Who we are.
-    pub own: InstanceId,
-    /// Where notices go.
-    pub inbox: mpsc::Sender<Notice>,
+    pub channel: Channel<T>,
+    /// Where it goes.
+    pub inbox: mpsc::Sender<T>,
 }
 
-impl Listener {
+impl<T> Listener<T> {
     /// Listens for ever.
     pub async fn run(mut self) {
         let chance = Chance::system();
-        let (mut pause, mut was_heard) = (SHORTEST, false);
+        let (mut pause, mut begins) = (SHORTEST, Begun::First);
         loop {
             let address = self.somebody(&chance).await;
-            match self.listen(&address, &mut was_heard).await {
+            match self.listen(&address, &mut begins).await {
                 Ok(()) => pause = SHORTEST,
                 Err(trouble) => tracing::debug!(server = %address, error = &trouble as &dyn Error, "not listening"),
             }
@@ -141,18 +170,17 @@ impl Listener {
     }
 
     /// Listens at one server until the connection is lost, or the server is no longer one of ours.
-    async fn listen(&mut self, address: &Address, was_heard: &mut bool) -> Result<(), Trouble> {
+    async fn listen(&mut self, address: &Address, begins: &mut Begun) -> Result<(), Trouble> {
         let mut hearing = self.dialer.hearing(address, false).await?;
-        self.in_time(hearing.subscribe(&self.channel)).await?;
-        if std::mem::replace(was_heard, true) {
-            // What was said in between is lost. Sessions are looked at anyway before long; keys are not.
-            self.deliver(Notice::Keys);
+        self.in_time(hearing.subscribe(&self.channel.name)).await?;
+        if let Some(said) = (self.channel.opening)(std::mem::replace(begins, Begun::Again)) {
+            self.deliver(said);
         }
         loop {
             match self.hear(&mut hearing).await {
-                Heard::Notice(text) => {
-                    if let Some(notice) = read(self.own, &text) {
-                        self.deliver(notice);
+                Heard::Said(text) => {
+                    if let Some(said) = (self.channel.read)(&text) {
+                        self.deliver(said);
                     }
                 }
                 Heard::Quiet => self.in_time(hearing.ping::<redis::Value>()).await.map(drop)?,
@@ -167,7 +195,7 @@ impl Listener {
         let mut messages = hearing.on_message();
         tokio::select! {
             message = messages.next() => match message {
-                Some(message) => Heard::Notice(String::from_utf8_lossy(message.get_payload_bytes()).into_owned()),
+                Some(message) => Heard::Said(String::from_utf8_lossy(message.get_payload_bytes()).into_owned()),
                 None => Heard::End,
             },
             changed = self.routes.changed() => if changed.is_ok() { Heard::Elsewhere } else { Heard::End },
@@ -175,7 +203,7 @@ impl Listener {
         }
     }
 
-    async fn in_time<T>(&self, answer: impl Future<Output = redis::RedisResult<T>>) -> Result<T, Trouble> {
+    async fn in_time<A>(&self, answer: impl Future<Output = redis::RedisResult<A>>) -> Result<A, Trouble> {
         let answer = tokio::time::timeout(self.dialer.patience, answer).await.map_err(|_| Trouble::Late)?;
         answer.map_err(|error| Trouble::read(error, None))
     }
@@ -184,16 +212,16 @@ impl Listener {
         self.routes.borrow().servers().iter().any(|server| server.address == *address)
     }
 
-    fn deliver(&self, notice: Notice) {
-        if self.inbox.try_send(notice).is_err() {
-            tracing::debug!("a notice was lost: too many wait");
+    fn deliver(&self, said: T) {
+        if self.inbox.try_send(said).is_err() {
+            tracing::debug!(channel = self.channel.name, "news were lost: too many wait");
         }
     }
 }
 
 /// What came while listening.
 enum Heard {
-    Notice(String),
+    Said(String),
     /// There are other connections now.
     Elsewhere,
     Quiet,

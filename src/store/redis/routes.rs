@@ -123,6 +123,11 @@ impl Line {
         Self { routes, alarm, timeout, _background: background }
     }
 
+    /// Who has which keys, now and from now on.
+    pub fn watch(&self) -> watch::Receiver<Arc<Routes>> {
+        self.routes.clone()
+    }
+
     /// How long a call may take.
     pub const fn timeout(&self) -> Duration {
         self.timeout

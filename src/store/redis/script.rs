@@ -53,6 +53,12 @@ scripts! {
     LIFT = "lua/counter.lua" "lua/lift.lua";
     RENEW = "lua/counter.lua" "lua/renew.lua";
     BEAT = "lua/counter.lua" "lua/beat.lua";
+    RESULT_CLAIM = "lua/results/claim.lua";
+    RESULT_KEEP = "lua/results/keep.lua";
+    RESULT_END = "lua/results/end.lua";
+    RESULT_RENEW = "lua/results/renew.lua";
+    RESULT_FORGET = "lua/results/forget.lua";
+    RESULT_ORDERS = "lua/results/orders.lua";
 }
 
 impl Script {

@@ -41,7 +41,6 @@ impl Forgotten {
     }
 
     /// Enters an order that was given elsewhere.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a lone instance hears of no orders but its own"))]
     pub fn learn(&self, tags: &[Tag], stamp: Stamp) {
         self.raise(tags, stamp);
         // Only then: whoever takes this stamp along knows all orders up to it.
@@ -49,7 +48,6 @@ impl Forgotten {
     }
 
     /// Forgets all that is stamped before.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a lone instance hears of no orders but its own"))]
     pub fn raise_floor(&self, stamp: Stamp) {
         self.floor.fetch_max(stamp.0, Ordering::SeqCst);
         self.newest.fetch_max(stamp.0, Ordering::SeqCst);

@@ -5,8 +5,11 @@
 //! newest one known when its call began, and its tags. It is good as long as none of its tags was forgotten after that. So
 //! a result that was fetched before an order is never shown after it, whoever stores it, and whenever.
 
+#[cfg(test)]
+pub(crate) mod contract;
 mod forgotten;
 pub mod near;
+pub mod shared;
 
 use std::fmt;
 use std::sync::Arc;
@@ -77,7 +80,14 @@ pub struct Lead {
 pub trait Held: Send + Sync + fmt::Debug {
     /// The call had a result that cannot be kept: whoever waits for it goes on by himself.
     fn is_void(self: Box<Self>);
+
+    /// The call had a result that is about to be kept: whoever keeps it gives the right back with it.
+    fn hand_over(self: Box<Self>) -> RightId;
 }
+
+/// Names one right to make a call for everybody: no two share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RightId(pub u64);
 
 /// How much is kept on this instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -163,6 +173,11 @@ impl Lead {
         if let Some(held) = self.held {
             held.is_void();
         }
+    }
+
+    /// The right itself, where others could have it, for whoever gives it back.
+    fn hand_over(self) -> Option<RightId> {
+        self.held.map(Held::hand_over)
     }
 }
 

@@ -78,6 +78,11 @@ impl Near {
         Self { kept, forgotten: Forgotten::new(), largest, most: most_bytes, clock }
     }
 
+    /// What was forgotten.
+    pub(super) const fn forgotten(&self) -> &Forgotten {
+        &self.forgotten
+    }
+
     /// Milliseconds since 1970.
     pub(super) fn now(&self) -> u64 {
         self.clock.unix_millis()

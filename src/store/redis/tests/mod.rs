@@ -4,6 +4,7 @@
 mod counters;
 mod failover;
 mod outages;
+mod results;
 mod servers;
 mod sharing;
 

@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_oneof, proptest};
 
 use super::*;
+use crate::store::results::contract;
 
 const MIB: u64 = 1 << 20;
 
@@ -40,6 +41,11 @@ fn entry(near: &Near, size: usize, tags: &[Tag]) -> Entry {
 fn near() -> (Near, Clock) {
     let clock = Clock::manual();
     (Near::new(64 * MIB, clock.clone()), clock)
+}
+
+#[tokio::test]
+async fn a_lone_instance_keeps_the_contract() {
+    contract::suite(async |clock| Arc::new(Near::new(64 * MIB, clock)) as Arc<dyn Results>).await;
 }
 
 fn claim(near: &Near, n: u64) -> Claim {

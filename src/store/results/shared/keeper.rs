@@ -1,0 +1,168 @@
+//! What is done at the store in the background: results that are kept, rights that are given back, and saying of those that
+//! are held that they are. One task does it all, one thing after the other. Nobody waits for it; what does not fit is not
+//! done: a result that is not kept there is fetched once more, and a right that is not given back falls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Desk, Work};
+use crate::store::results::{Entry, Held, Key, RightId};
+
+/// Things that may wait to be done.
+const WAITING: usize = 8192;
+/// Of these, so many places are for rights to be given back alone.
+const RESERVED: usize = WAITING / 2;
+/// What results that wait may take together, in bytes.
+const MOST_BYTES: u64 = 64 << 20;
+/// A result over this is not kept at the store.
+const LARGEST: u64 = 8 << 20;
+/// Things that are done at once: few enough that nobody else waits for the store noticeably.
+const AT_ONCE: usize = 32;
+/// Rights that are renewed at once.
+const RENEWED: usize = 256;
+
+/// What waits to be done, and the rights that this instance holds.
+#[derive(Debug)]
+pub(super) struct Works {
+    queue: mpsc::Sender<(Key, Work)>,
+    /// Bytes of the results in it.
+    bytes: AtomicU64,
+    /// A shard is held for one insertion or removal. Bounded by the calls under way.
+    pub(super) held: DashMap<RightId, Key>,
+}
+
+/// Where it arrives.
+pub(super) type Queue = mpsc::Receiver<(Key, Work)>;
+
+impl Works {
+    /// A way for works, and its other end.
+    pub fn new() -> (Self, Queue) {
+        let (queue, receiver) = mpsc::channel(WAITING);
+        (Self { queue, bytes: AtomicU64::new(0), held: DashMap::new() }, receiver)
+    }
+
+    /// Has something done, if there is room for that.
+    pub fn put(&self, key: Key, work: Work) {
+        let _ = self.queue.try_send((key, work));
+    }
+
+    /// Has a result kept. Where that cannot be, whoever waits for it goes on by himself.
+    pub fn keep(&self, key: Key, entry: Arc<Entry>, right: Option<RightId>) {
+        let size = entry.result.len() as u64;
+        let has_room = size <= LARGEST
+            && self.queue.capacity() > RESERVED
+            && self.bytes.load(Ordering::Relaxed).saturating_add(size) <= MOST_BYTES;
+        if has_room {
+            self.bytes.fetch_add(size, Ordering::Relaxed);
+            if self.queue.try_send((key, Work::Keep(entry, right))).is_err() {
+                self.bytes.fetch_sub(size, Ordering::Relaxed);
+            }
+        } else if let Some(right) = right {
+            self.put(key, Work::Void(right));
+        }
+    }
+}
+
+/// A right that was asked for, or is held. Given back when it is dropped.
+pub(super) struct Right {
+    desk: Arc<Desk>,
+    key: Key,
+    /// Its name.
+    pub id: RightId,
+    is_open: bool,
+}
+
+impl Right {
+    /// A right that is about to be asked for.
+    pub fn new(desk: &Arc<Desk>, key: Key) -> Self {
+        let id = RightId(desk.rights.fetch_add(1, Ordering::Relaxed));
+        Self { desk: Arc::clone(desk), key, id, is_open: true }
+    }
+
+    /// It was given: from now on it is renewed.
+    pub fn given(self) -> Self {
+        self.desk.works.held.insert(self.id, self.key);
+        self
+    }
+
+    /// It was certainly not given.
+    pub fn was_not_given(mut self) {
+        self.is_open = false;
+    }
+
+    fn end(&mut self) {
+        self.is_open = false;
+        self.desk.works.held.remove(&self.id);
+    }
+}
+
+impl Held for Right {
+    fn is_void(mut self: Box<Self>) {
+        self.end();
+        self.desk.works.put(self.key, Work::Void(self.id));
+    }
+
+    fn hand_over(mut self: Box<Self>) -> RightId {
+        self.end();
+        self.id
+    }
+}
+
+impl Drop for Right {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.end();
+            self.desk.works.put(self.key, Work::Release(self.id));
+        }
+    }
+}
+
+impl std::fmt::Debug for Right {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Right").field("key", &self.key).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Does what is to be done, for ever.
+pub(super) async fn keep(desk: Arc<Desk>, mut queue: Queue) {
+    let (mut renewal, mut batch) = (interval(desk.pace.renewal), Vec::with_capacity(AT_ONCE));
+    renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            _ = renewal.tick() => desk.renew().await,
+            _ = queue.recv_many(&mut batch, AT_ONCE) => {
+                desk.work(&batch).await;
+                desk.works.bytes.fetch_sub(batch.iter().map(size).sum(), Ordering::Relaxed);
+                batch.clear();
+            }
+        }
+    }
+}
+
+fn size((_, work): &(Key, Work)) -> u64 {
+    if let Work::Keep(entry, _) = work { entry.result.len() as u64 } else { 0 }
+}
+
+impl Desk {
+    /// Does some things. What fails is counted by the breaker, and not done again.
+    async fn work(&self, works: &[(Key, Work)]) {
+        let done = self.far.ask_at_length(self.store().work(works, self.near.now())).await;
+        if let Err(error) = done {
+            tracing::debug!(error = &error as &dyn std::error::Error, "results were not kept");
+        }
+    }
+
+    /// Says of all rights that are held that they are.
+    async fn renew(&self) {
+        let held: Vec<(Key, Work)> =
+            self.works.held.iter().map(|held| (*held.value(), Work::Renew(*held.key()))).collect();
+        for some in held.chunks(RENEWED) {
+            self.work(some).await;
+        }
+    }
+}
