@@ -14,9 +14,9 @@ use super::{Claim, Entry, Key, Lead, Results, Stamp, Tag, Usage};
 use crate::clock::Clock;
 use crate::store::{Answer, BoxFuture};
 
-/// What a result takes beside its own bytes: what is said of it (176 bytes with its two counts), the counts of its bytes (32),
-/// and what the allocator adds to three pieces.
-const BESIDE: u64 = 256;
+/// What a result takes beside its own bytes: what is said of it (160 bytes), the counts of its bytes (32), the header that
+/// stands before them in a second level (97), and what the allocator adds.
+const BESIDE: u64 = 320;
 /// No result counts for less, so that there are not so many small ones that the index outgrows its part.
 const LEAST: u64 = 512;
 /// The part of the memory that the index has: one in so many. A place in it takes 64 bytes, twice that while it grows, a

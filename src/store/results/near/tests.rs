@@ -126,6 +126,25 @@ fn memory_stays_within_its_bound_under_floods_of_small_and_large_results() {
 }
 
 #[test]
+fn ten_million_distinct_results_stay_within_the_bound() {
+    let near = Near::new(16 * MIB, Clock::manual());
+    let fetched = entry(&near, 0, &[tag(1)]);
+    let floods = |from: u64| {
+        for n in from..from + 5_000_000 {
+            near.keep(key(n), fetched.clone(), None);
+            if n % 65_536 == 0 {
+                assert!(near.usage().bytes <= 16 * MIB, "{:?}", near.usage());
+            }
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| floods(0));
+        scope.spawn(|| floods(5_000_000));
+    });
+    assert!(near.usage().entries > 20_000, "{:?}", near.usage());
+}
+
+#[test]
 fn what_is_asked_for_often_outlives_a_flood_of_what_is_not() {
     let near = Near::new(4 * MIB, Clock::manual());
     (0..100).for_each(|n| near.keep(key(n), entry(&near, 1000, &[]), None));

@@ -20,8 +20,10 @@ const RESERVED: usize = WAITING / 2;
 const MOST_BYTES: u64 = 64 << 20;
 /// A result over this is not kept at the store.
 const LARGEST: u64 = 8 << 20;
-/// Things that are done at once: few enough that nobody else waits for the store noticeably.
+/// Things that are done at once,
 const AT_ONCE: usize = 32;
+/// and how many bytes of results, but for the last: few enough that nobody else waits for the store noticeably.
+const BYTES_AT_ONCE: u64 = 1 << 20;
 /// Rights that are renewed at once.
 const RENEWED: usize = 256;
 
@@ -136,7 +138,9 @@ pub(super) async fn keep(desk: Arc<Desk>, mut queue: Queue) {
             biased;
             _ = renewal.tick() => desk.renew().await,
             _ = queue.recv_many(&mut batch, AT_ONCE) => {
-                desk.work(&batch).await;
+                for some in parts(&batch) {
+                    desk.work(some).await;
+                }
                 desk.works.bytes.fetch_sub(batch.iter().map(size).sum(), Ordering::Relaxed);
                 batch.clear();
             }
@@ -146,6 +150,19 @@ pub(super) async fn keep(desk: Arc<Desk>, mut queue: Queue) {
 
 fn size((_, work): &(Key, Work)) -> u64 {
     if let Work::Keep(entry, _) = work { entry.result.len() as u64 } else { 0 }
+}
+
+/// All of them in order, in parts that are not too large.
+fn parts(works: &[(Key, Work)]) -> impl Iterator<Item = &[(Key, Work)]> {
+    let mut bytes = 0;
+    works.chunk_by(move |one, _| {
+        bytes += size(one);
+        let goes_on = bytes < BYTES_AT_ONCE;
+        if !goes_on {
+            bytes = 0;
+        }
+        goes_on
+    })
 }
 
 impl Desk {
@@ -164,5 +181,48 @@ impl Desk {
         for some in held.chunks(RENEWED) {
             self.work(some).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::results::contract::{entry, key};
+    use crate::store::results::near::Near;
+
+    fn result(size: usize) -> Arc<Entry> {
+        Arc::new(entry(&Near::new(1 << 20, Clock::manual()), 0, &"x".repeat(size), &[]))
+    }
+
+    #[tokio::test]
+    async fn results_beyond_the_bounds_are_not_kept_and_rights_are_given_back_though() {
+        let (works, mut queue) = Works::new();
+        let (large, most) = (result(8 << 20), usize::try_from(MOST_BYTES >> 23).unwrap());
+        (0..=most).for_each(|n| works.keep(key(n as u64), Arc::clone(&large), Some(RightId(n as u64))));
+        for _ in 0..most {
+            assert!(matches!(queue.recv().await, Some((_, Work::Keep(..)))));
+        }
+        let void = RightId(most as u64);
+        assert!(matches!(queue.recv().await, Some((_, Work::Void(right))) if right == void));
+        let (works, queue) = Works::new();
+        let small = result(1);
+        for n in 0..WAITING as u64 {
+            works.keep(key(n), Arc::clone(&small), None);
+        }
+        works.put(key(0), Work::Release(RightId(1)));
+        assert_eq!(queue.len(), WAITING - RESERVED + 1);
+    }
+
+    #[test]
+    fn much_is_done_in_parts_and_little_in_one() {
+        let lengths = |sizes: &[usize]| -> Vec<usize> {
+            let works: Vec<_> = sizes.iter().map(|size| (key(1), Work::Keep(result(*size), None))).collect();
+            parts(&works).map(<[_]>::len).collect()
+        };
+        assert_eq!(lengths(&[10; 30]), [30]);
+        assert_eq!(lengths(&[600_000, 600_000, 600_000, 600_000, 10]), [2, 2, 1]);
+        assert_eq!(lengths(&[10, 5 << 20, 10]), [2, 1]);
+        assert_eq!(lengths(&[]), [0; 0]);
     }
 }

@@ -1,11 +1,8 @@
 //! Results that several instances share: each has its own first level, and behind it one store that is common to all.
 //! Owns who leads a call among the instances, and what applies while the store is away: the first level alone. Speaks no
 //! store's language.
-//!
-//! Stamps here are two numbers in one: of the newest order that the store has numbered, and how many were given on this
-//! instance since. So an order counts here before the store knows of it, and never counts for more than one that the store
-//! numbered meanwhile. Results go to the store with the first number alone: the second means nothing elsewhere.
 
+mod distant;
 mod keeper;
 mod pending;
 #[cfg(test)]
@@ -18,6 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use self::distant::{Asking, Distant, Found, News, Order, Orders, Told, Work};
+pub(crate) use self::distant::{LEASE, VOID};
 use self::keeper::{Right, Works};
 use self::pending::Pending;
 use self::waiting::Waiting;
@@ -30,10 +29,6 @@ use crate::tasks::{self, Task};
 
 /// What happens while the store is away.
 const MEANWHILE: &str = "each instance keeps results for itself";
-/// How many bits of a stamp count orders that the store has not numbered yet: four million.
-const OWN_BITS: u32 = 22;
-/// The right to lead falls after so long without a renewal.
-pub(crate) const LEASE: Duration = Duration::from_secs(2);
 /// What the store says of results is believed for so long after it has said last what was forgotten.
 const BELIEVED: Duration = Duration::from_secs(3);
 /// Whoever waits asks again after so long, should nobody tell him. Doubled each time up to [`LONGEST`].
@@ -42,134 +37,6 @@ const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_millis(250);
 /// How long a caller waits for an order to be told, in store timeouts.
 const PATIENCE: u32 = 2;
-
-/// The number of an order to forget, as the store counts: milliseconds since 1970, or one more than the order before it,
-/// whichever is more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Order(u64);
-
-impl Order {
-    /// The order of that number. `None` if no store can have come so far.
-    #[must_use]
-    pub const fn new(number: u64) -> Option<Self> {
-        if number < 1 << (u64::BITS - OWN_BITS) { Some(Self(number)) } else { None }
-    }
-
-    /// Its number.
-    #[must_use]
-    pub const fn number(self) -> u64 {
-        self.0
-    }
-
-    /// The stamp of what knows this order, and none that was given since.
-    #[must_use]
-    pub const fn stamp(self) -> Stamp {
-        Stamp(self.0 << OWN_BITS)
-    }
-
-    /// The newest order that whatever has this stamp knows.
-    #[must_use]
-    pub const fn of(stamp: Stamp) -> Self {
-        Self(stamp.0 >> OWN_BITS)
-    }
-}
-
-/// Asks for the right to make a call.
-#[derive(Clone, Copy, Debug)]
-pub struct Asking {
-    /// Names the right, should it be given.
-    pub right: RightId,
-    /// When the right falls unless it is renewed.
-    pub lasts: Duration,
-    /// Milliseconds since 1970, by which a result is fresh or not.
-    pub now: u64,
-    /// Results that know no order after this one are not wanted.
-    pub unwanted: Option<Order>,
-}
-
-/// The answer to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// A fresh result. Nothing was given.
-    Here(Entry),
-    /// The right is given, and there was a stale result perhaps.
-    Yours(Option<Entry>),
-    /// Somebody else has the right.
-    Theirs(Option<Entry>),
-    /// The call had a result just now that cannot be kept.
-    Void,
-    /// The right can be neither given nor refused at the moment.
-    Unsaid,
-}
-
-/// Something to be done for one key. Nobody waits for it.
-#[derive(Clone, Debug)]
-pub enum Work {
-    /// Keeps a result, and gives the right back if it is still held.
-    Keep(Arc<Entry>, Option<RightId>),
-    /// Gives the right back.
-    Release(RightId),
-    /// Gives the right back, and says for [`VOID`] that there will be no result.
-    Void(RightId),
-    /// Holds the right for longer.
-    Renew(RightId),
-}
-
-/// For how long it is remembered that a call had a result that cannot be kept.
-pub(crate) const VOID: Duration = Duration::from_secs(1);
-
-/// An order to forget as the store has entered it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// The order before it.
-    pub before: Order,
-    /// Its own number.
-    pub order: Order,
-    /// All that does not know this order is forgotten.
-    pub floor: Order,
-}
-
-/// What was forgotten, as far as somebody does not know it yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Orders {
-    /// The newest order.
-    pub last: Order,
-    /// All that does not know this order is forgotten.
-    pub floor: Order,
-    /// The tags, each with the newest order to forget it, in the order of those.
-    pub tags: Vec<(Tag, Order)>,
-}
-
-/// What somebody has done, this instance included. Told soon but not for sure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// There is a result, or nobody has the right any more, or there will be no result.
-    Changed(Key),
-    /// Tags were forgotten.
-    Forgotten(Told, Vec<Tag>),
-    /// News may have been lost.
-    Gap,
-}
-
-/// A store of results that several instances share. Every call bounds itself in time.
-pub trait Distant: Send + Sync + fmt::Debug {
-    /// Looks for a result, and asks for the right to make the call if there is no fresh one. One step. What cannot be read is
-    /// as good as not there.
-    fn claim<'a>(&'a self, key: &'a Key, asking: Asking) -> Answer<'a, Found>;
-
-    /// Does several things at `now` (milliseconds since 1970). An error if one of them, or all, may not have been done.
-    fn work<'a>(&'a self, works: &'a [(Key, Work)], now: u64) -> Answer<'a, ()>;
-
-    /// Enters an order to forget tags, or all there is. `known` is the newest order that the caller knows: should the store
-    /// have lost that, it forgets all there is.
-    fn forget<'a>(&'a self, tags: Option<&'a [Tag]>, known: Order) -> Answer<'a, Told>;
-
-    /// The orders after one.
-    fn orders(&self, since: Order) -> Answer<'_, Orders>;
-
-    /// The next news. For one listener.
-    fn hear(&self) -> BoxFuture<'_, News>;
-}
 
 /// How often the store is looked after.
 #[derive(Clone, Copy, Debug)]
@@ -287,23 +154,28 @@ impl Desk {
     }
 
     fn claimed(&self, key: &Key, right: Right, found: Result<Found, StoreError>, near: Option<Arc<Entry>>) -> Claim {
-        let shown = |entry: Option<Entry>| entry.and_then(|entry| self.accept(key, entry));
         let claim = match found {
             Ok(Found::Yours(entry)) => {
-                return Claim::Lead(Lead::held(shown(entry).or(near), Box::new(right.given())));
+                return Claim::Lead(Lead::held(self.newer(key, entry, near), Box::new(right.given())));
             }
             // It may have been given though nobody has heard: so it is given back.
             Err(_) => return Claim::Lead(Lead::alone(near)),
-            Ok(Found::Here(entry)) => match shown(Some(entry)) {
+            Ok(Found::Here(entry)) => match self.accept(key, entry) {
                 Some(entry) => Claim::Here(entry),
                 None => Claim::Lead(Lead::alone(near)),
             },
-            Ok(Found::Theirs(entry)) => Claim::Theirs(shown(entry).or(near)),
+            Ok(Found::Theirs(entry)) => Claim::Theirs(self.newer(key, entry, near)),
             Ok(Found::Void) => Claim::Alone,
             Ok(Found::Unsaid) => Claim::Lead(Lead::alone(near)),
         };
         right.was_not_given();
         claim
+    }
+
+    /// Of two results that are stale, the store's and one's own, the newer one that may be shown.
+    fn newer(&self, key: &Key, far: Option<Entry>, near: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
+        let newer = far.filter(|far| near.as_ref().is_none_or(|near| far.stored > near.stored));
+        newer.and_then(|entry| self.accept(key, entry)).or(near)
     }
 
     /// Takes a result of the store over into the first level, if it may be shown.
