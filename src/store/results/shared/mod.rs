@@ -229,10 +229,9 @@ impl Desk {
 
     /// Forgets here. The number by which it is known whether the store was told.
     fn forget(&self, tags: &[Tag]) -> u64 {
-        // In this order: what is taken over from the store is stamped before it is looked whether anything is pending.
-        let number = self.pending.add(tags);
-        self.near.forget(tags);
-        number
+        self.pending.add(tags, || {
+            self.near.forget(tags);
+        })
     }
 
     async fn forget_everywhere(&self, tags: &[Tag]) -> Result<(), StoreError> {

@@ -14,7 +14,7 @@ const MOST: usize = 4096;
 /// What the store has to be told.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    /// Guards a few tags; taken by whoever gives an order, tells one, or takes a result of the store over.
+    /// Guards a few tags and their entry here; taken by whoever gives an order, tells one, or takes a result of the store over.
     state: Mutex<State>,
     /// Rings when there is something to tell.
     bell: Notify,
@@ -68,9 +68,13 @@ impl What {
 }
 
 impl Pending {
-    /// Adds an order. Its number.
-    pub fn add(&self, tags: &[Tag]) -> u64 {
+    /// Adds an order, and has it entered here by `enter`. Its number.
+    ///
+    /// Whoever finds it pending no more finds it entered; and it is not told before, or the store's number for it would be
+    /// older than that here, and hide here what others fetch after it.
+    pub fn add(&self, tags: &[Tag], enter: impl FnOnce()) -> u64 {
         let mut state = self.state();
+        enter();
         if !tags.is_empty() {
             state.waiting.add(tags.iter().copied());
             state.last += 1;
@@ -136,10 +140,10 @@ mod tests {
     #[test]
     fn an_order_is_pending_until_it_was_told() {
         let pending = Pending::default();
-        assert_eq!((pending.take(), pending.add(&[])), (None, 0));
-        let number = pending.add(&[Tag(1), Tag(2)]);
+        assert_eq!((pending.take(), pending.add(&[], || ())), (None, 0));
+        let number = pending.add(&[Tag(1), Tag(2)], || ());
         let telling = pending.take().unwrap();
-        let later = pending.add(&[Tag(3)]);
+        let later = pending.add(&[Tag(3)], || ());
         assert!(pending.has(&[Tag(9), Tag(2)]) && pending.has(&[Tag(3)]) && !pending.has(&[Tag(4)]));
         pending.was_not_told();
         assert!(pending.has(&[Tag(1)]) && pending.told(number).now_or_never().is_none());
@@ -155,12 +159,12 @@ mod tests {
         let pending = Pending::default();
         for n in 0..=MOST as u64 {
             assert!(!pending.has(&[Tag(u64::MAX)]));
-            pending.add(&[Tag(n)]);
+            pending.add(&[Tag(n)], || ());
         }
         assert!(pending.has(&[Tag(u64::MAX)]) && pending.has(&[]));
         let telling = pending.take().unwrap();
         assert_eq!(telling.tags, None);
-        pending.add(&[Tag(1)]);
+        pending.add(&[Tag(1)], || ());
         pending.was_not_told();
         assert_eq!(pending.take().unwrap().tags, None);
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::store::results::contract::{self, entry, here, key, lead, tag};
 use crate::store::results::near::Near;
-use crate::store::results::shared::Shared;
+use crate::store::results::shared::{Order, Shared};
 use crate::store::results::{Claim, Results};
 
 const MIB: u64 = 1 << 20;
@@ -35,6 +35,14 @@ async fn three(server: &Server, options: RedisOptions<'_>) -> [Arc<Shared>; 3] {
 async fn all_listen(server: &Server, prefix: &str) {
     let channel = Names::new(prefix, 0).results_channel();
     until("all listen", || server.cli(&["pubsub", "numsub", &channel]).ends_with('3')).await;
+}
+
+/// Waits until all know all orders that the store has numbered so far.
+async fn in_step(server: &Server, instances: &[Arc<Shared>]) {
+    let [orders, _] = Names::new("p", 0).forgotten();
+    let last = server.cli(&["hget", &orders, "last"]).parse::<u64>().unwrap();
+    let knows = |shared: &Arc<Shared>| Order::of(shared.stamp()).number() >= last;
+    until("all know all orders", || instances.iter().all(knows)).await;
 }
 
 fn now() -> u64 {

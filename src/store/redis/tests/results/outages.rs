@@ -61,6 +61,7 @@ async fn each_goes_on_by_itself_while_the_server_is_gone_or_hangs() {
             instances.iter().all(|shared| shared.look(&key(1)).is_none() && shared.look(&key(10)).is_none())
         })
         .await;
+        in_step(&server, &instances).await;
         assert_eq!(lead(instances[2].wait(&key(1), LONG).await).stale, None, "though it is still at the store");
         assert_eq!(here(instances[2].wait(&key(2), LONG).await), "two");
     }
@@ -81,6 +82,7 @@ async fn a_server_that_has_lost_what_was_forgotten_forgets_all() {
     server.cli(&["del", &orders, &tags]);
     let floor = || server.cli(&["hget", &orders, "floor"]).parse::<u64>().unwrap_or_default();
     until("somebody has noticed", || floor() > 0).await;
+    in_step(&server, &instances).await;
     let late = instance(&server.url(), quick(), &Clock::system()).await;
     for n in [1, 2] {
         assert_eq!(lead(in_time(late.wait(&key(n), LONG)).await).stale, None);

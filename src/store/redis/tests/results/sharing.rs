@@ -76,6 +76,7 @@ async fn what_one_forgets_the_others_forget_within_a_tenth_of_a_second() {
         tokio::time::timeout(DEADLINE, gone).await.expect("it is forgotten");
         took.push(clock.now() - before);
         // Nor is it had from the store again.
+        in_step(&server, &instances).await;
         for shared in &instances {
             assert!(lead(shared.wait(&key(n), LONG).await).stale.is_none());
         }
@@ -94,6 +95,7 @@ async fn what_was_fetched_before_an_order_is_not_shown_after_it_though_another_i
     instances[1].forget_everywhere(&[tag(1)]).await.unwrap();
     // Whether or not the first has heard of it yet.
     instances[0].keep(key(1), under_way, Some(given));
+    in_step(&server, &instances).await;
     let given = lead(instances[2].wait(&key(1), LONG).await);
     assert_eq!(given.stale, None);
     instances[2].keep(key(1), entry(&*instances[2], now(), "new", &[tag(1)]), Some(given));

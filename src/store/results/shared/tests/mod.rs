@@ -41,15 +41,19 @@ async fn a_result_of_the_store_is_not_shown_while_an_order_is_on_its_way_there()
 async fn a_result_of_an_instance_that_knows_more_orders_is_forgotten_by_one_given_here_later() {
     let world = World::new();
     let (one, other) = (Instance::start(&world).await, Instance::start(&world).await);
-    // It hears nothing from now on, and its poll fails.
+    // It hears nothing from now on.
     other.link.goes(Way::DeafToOrders);
     one.shared.forget_everywhere(&[tag(9)]).await.unwrap();
     one.keeps(1, "old", &[tag(1)]);
-    one.until("it is at the store", || world.has(1)).await;
+    one.keeps(2, "old", &[tag(2)]);
+    one.until("both are at the store", || world.has(1) && world.has(2)).await;
     assert_eq!(here(other.shared.claim(&key(1)).await), "old");
     assert!(Order::of(one.shared.stamp()) > Order::of(other.shared.stamp()));
-    other.shared.forget(&[tag(1)]);
-    assert!(other.shared.look(&key(1)).is_none());
+    other.shared.forget(&[tag(1), tag(2)]);
+    assert!(other.shared.look(&key(1)).is_none(), "though it was taken over before");
+    for n in [1, 2] {
+        assert_eq!(lead(other.shared.claim(&key(n)).await).stale, None, "nor is it taken over now");
+    }
 }
 
 #[tokio::test]
