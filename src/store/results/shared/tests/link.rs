@@ -11,7 +11,7 @@ use super::*;
 /// How long the store lets callers wait where it hangs.
 const TIMEOUT: Duration = Duration::from_millis(20);
 
-const QUICK: Pace = Pace { probe: Duration::from_millis(1), poll: 2, renewal: Duration::from_millis(1) };
+pub const QUICK: Pace = Pace { probe: Duration::from_millis(1), poll: 2, renewal: Duration::from_millis(1) };
 
 /// What becomes of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,6 +234,10 @@ pub struct Instance {
 
 impl Instance {
     pub async fn start(world: &Arc<World>) -> Self {
+        Self::start_at(QUICK, world).await
+    }
+
+    pub async fn start_at(pace: Pace, world: &Arc<World>) -> Self {
         let clock = Clock::manual();
         let link = Arc::new(Link {
             world: Arc::clone(world),
@@ -243,7 +247,7 @@ impl Instance {
         });
         let near = Near::new(200 << 20, clock.clone());
         let far = Arc::clone(&link) as Arc<dyn Distant>;
-        let instance = Self { shared: Shared::start_at(QUICK, (far, near), TIMEOUT, clock.clone()), clock, link };
+        let instance = Self { shared: Shared::start_at(pace, (far, near), TIMEOUT, clock.clone()), clock, link };
         instance.until("the store is believed", || !instance.shared.is_away()).await;
         instance
     }

@@ -4,7 +4,7 @@ mod link;
 
 use super::*;
 use crate::store::results::contract::{entry, here, key, lead, tag};
-use link::{Instance, Way, World};
+use link::{Instance, QUICK, Way, World};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -78,20 +78,33 @@ async fn who_has_not_heard_of_late_what_was_forgotten_does_not_believe_the_store
 }
 
 #[tokio::test]
-async fn lost_news_are_noticed_by_the_next_and_orders_that_the_store_has_lost_forget_all() {
+async fn lost_news_are_noticed_by_the_next() {
     let world = World::new();
-    let (one, other) = (Instance::start(&world).await, Instance::start(&world).await);
-    other.keeps(1, "a", &[tag(1)]);
-    other.keeps(2, "b", &[tag(2)]);
-    other.keeps(3, "c", &[tag(3)]);
+    // Once it is in step it asks no more by itself.
+    let never = Pace { poll: u32::MAX, ..QUICK };
+    let (one, other) = (Instance::start(&world).await, Instance::start_at(never, &world).await);
+    (1..4).for_each(|n| other.keeps(n, "result", &[tag(n)]));
     world.loses_news(true);
     one.shared.forget_everywhere(&[tag(1)]).await.unwrap();
     world.loses_news(false);
     one.shared.forget_everywhere(&[tag(2)]).await.unwrap();
     other.until("both are forgotten", || [1, 2].iter().all(|n| other.shared.look(&key(*n)).is_none())).await;
     assert!(other.shared.look(&key(3)).is_some());
-    world.loses_orders();
-    other.until("what may have been lost counts", || other.shared.look(&key(3)).is_none()).await;
+}
+
+#[tokio::test]
+async fn a_store_that_has_lost_orders_makes_all_forget() {
+    // Found out by its poll, or by the next order.
+    for poll in [QUICK.poll, u32::MAX] {
+        let world = World::new();
+        let (one, other) = (Instance::start(&world).await, Instance::start_at(Pace { poll, ..QUICK }, &world).await);
+        one.shared.forget_everywhere(&[tag(1)]).await.unwrap();
+        other.until("it is heard of", || other.shared.stamp() >= order(1001).stamp()).await;
+        other.keeps(3, "result", &[tag(3)]);
+        world.loses_orders();
+        one.shared.forget(&[tag(2)]);
+        other.until("what may have been lost counts", || other.shared.look(&key(3)).is_none()).await;
+    }
 }
 
 #[tokio::test]
