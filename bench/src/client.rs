@@ -28,6 +28,7 @@ pub struct Call {
     expected: Numbered,
     id: u32,
     may_be_refused: bool,
+    may_be_kept: bool,
 }
 
 impl Connection {
@@ -79,6 +80,9 @@ impl Connection {
         }
         ensure!(head.status == 200, "a call was answered {}: {}", head.status, self.body_text());
         let expected = call.expected.bytes();
+        if call.may_be_kept && messages::is_kept_answer(&self.body, expected) {
+            return Ok(());
+        }
         if self.body != expected && !(head.event_stream && messages::same_events(&self.body, expected)) {
             bail!("a call was answered wrongly: {}", self.body_text());
         }
@@ -176,8 +180,8 @@ impl Call {
     pub fn new(ask: Ask, addr: SocketAddr, session: Option<&str>) -> Self {
         let body = messages::request(ask);
         let headers = match (ask, session) {
-            (Ask::Modern | Ask::Refused, _) => {
-                let tool = if ask == Ask::Modern { "echo" } else { "refused" };
+            (Ask::Modern | Ask::Refused | Ask::Kept, _) => {
+                let tool = messages::tool(ask);
                 format!("mcp-protocol-version: {MODERN}\r\nmcp-method: tools/call\r\nmcp-name: {tool}\r\n")
             }
             (_, Some(session)) => session_headers(session),
@@ -190,6 +194,7 @@ impl Call {
             expected: Numbered::new(messages::body(ask)),
             id: FIRST_ID - 1,
             may_be_refused: ask == Ask::Refused,
+            may_be_kept: ask == Ask::Kept,
         }
     }
 

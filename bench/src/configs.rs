@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// What is limited.
+/// What a proxy does beside relaying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limits {
+pub enum Rules {
     /// Nothing.
     None,
-    /// Calls of one tool: far more than come, of each address; and hardly any of another tool.
-    Some,
+    /// It limits calls of one tool: far more than come, of each address; and hardly any of another tool.
+    Limits,
+    /// It keeps the results of one tool, where it can: no other proxy here can tell one call from another.
+    Cache,
 }
 
 /// nginx: one worker, upstream connections kept, affinity by hash on the session id, no response buffering.
@@ -19,14 +21,14 @@ pub fn nginx(
     listen: SocketAddr,
     origins: &[SocketAddr],
     buffers: Option<&str>,
-    (folder, limits): (&Path, Limits),
+    (folder, rules): (&Path, Rules),
 ) -> String {
     let servers = lines(origins, |_, origin| format!("        server {origin} max_fails=0;"));
     let buffers = buffers.map_or_else(String::new, |size| {
         format!("\n            proxy_buffer_size {size};\n            proxy_buffers 8 {size};\n            proxy_busy_buffers_size {size};")
     });
     let folder = folder.display();
-    let (zones, checks) = nginx_limits(limits);
+    let (zones, checks) = nginx_limits(rules);
     format!(
         "\
 user root;
@@ -72,10 +74,10 @@ http {{
 }
 
 /// An empty key is not counted: each tool has its own limit.
-const fn nginx_limits(limits: Limits) -> (&'static str, &'static str) {
-    match limits {
-        Limits::None => ("", ""),
-        Limits::Some => (
+const fn nginx_limits(rules: Rules) -> (&'static str, &'static str) {
+    match rules {
+        Rules::None | Rules::Cache => ("", ""),
+        Rules::Limits => (
             "
     map $http_mcp_name $limited { default \"\"; echo $binary_remote_addr; }
     map $http_mcp_name $refused { default \"\"; refused $binary_remote_addr; }
@@ -120,10 +122,19 @@ backend replicas
 
 /// Moorline: one thread, everything at its default but logs, which nginx's configuration keeps off too.
 /// `extra` goes to the end and begins inside the `[[pool]]` table.
-pub fn moorline([listen, admin]: [SocketAddr; 2], origins: &[SocketAddr], extra: &str, limits: Limits) -> String {
-    let limits = match limits {
-        Limits::None => "",
-        Limits::Some => {
+pub fn moorline([listen, admin]: [SocketAddr; 2], origins: &[SocketAddr], extra: &str, rules: Rules) -> String {
+    let rules = match rules {
+        Rules::None => "",
+        Rules::Cache => {
+            "
+[[cache]]
+tools = [\"kept\"]
+ttl   = \"1h\"
+scope = \"public\"
+trust = true
+"
+        }
+        Rules::Limits => {
             "
 [[limit]]
 name  = \"limited\"
@@ -147,7 +158,7 @@ threads = 1
 [log]
 level  = \"warn\"
 access = \"off\"
-{limits}
+{rules}
 [[pool]]
 path     = \"/mcp\"
 backends = [{backends}]

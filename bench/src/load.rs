@@ -240,7 +240,7 @@ async fn window(recorder: &Recorder, plan: &Plan, watched: &Watched) -> Result<L
 /// A connection that is ready for `ask`: with a session of its own where the era has any.
 async fn ready(addr: SocketAddr, ask: Ask) -> Result<(Connection, Option<String>)> {
     let mut connection = Connection::open(addr).await?;
-    if matches!(ask, Ask::Modern | Ask::Refused) {
+    if matches!(ask, Ask::Modern | Ask::Refused | Ask::Kept) {
         return Ok((connection, None));
     }
     let session = connection.initialize().await?;

@@ -32,7 +32,9 @@ pub enum Ask {
     Modern,
     /// The same of a tool that a limit refuses from the second call on.
     Refused,
-    /// The same as one server-sent event.
+    /// An answer of 8 KiB in the modern era, which a cache may have.
+    Kept,
+    /// A small tool answer as one server-sent event.
     Sse,
     /// A hundred progress events, then the answer.
     Burst,
@@ -79,8 +81,8 @@ pub fn request(ask: Ask) -> String {
         Ask::Echo => call("echo", ""),
         Ask::Sse => call("sse", ""),
         Ask::Burst => call("burst", r#","_meta":{"progressToken":7}"#),
-        Ask::Modern | Ask::Refused => call(
-            if ask == Ask::Modern { "echo" } else { "refused" },
+        Ask::Modern | Ask::Refused | Ask::Kept => call(
+            tool(ask),
             &format!(
                 r#","_meta":{{"io.modelcontextprotocol/protocolVersion":"{MODERN}","io.modelcontextprotocol/clientInfo":{{"name":"moorline-bench","version":"1"}},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#
             ),
@@ -111,16 +113,30 @@ pub fn answer(ask: Ask) -> String {
             |pad| result(&format!(r#""content":[{{"type":"text","text":"{pad}"}}],"isError":false"#)),
             SMALL_BYTES,
         ),
-        Ask::Modern | Ask::Refused => padded(
-            |pad| {
-                result(&format!(
-                    r#""resultType":"complete","content":[{{"type":"text","text":"{pad}"}}],"isError":false"#
-                ))
-            },
-            SMALL_BYTES,
-        ),
+        Ask::Modern | Ask::Refused => padded(modern_result, SMALL_BYTES),
+        Ask::Kept => padded(modern_result, LIST_BYTES),
         Ask::List => padded(tool_list, LIST_BYTES),
     }
+}
+
+fn modern_result(pad: &str) -> String {
+    result(&format!(r#""resultType":"complete","content":[{{"type":"text","text":"{pad}"}}],"isError":false"#))
+}
+
+/// The tool that a request of the modern era calls.
+pub const fn tool(ask: Ask) -> &'static str {
+    match ask {
+        Ask::Refused => "refused",
+        Ask::Kept => "kept",
+        _ => "echo",
+    }
+}
+
+/// Whether it is the right answer to [`Ask::Kept`]: a cache says beside it where it came from.
+pub fn is_kept_answer(body: &[u8], expected: &[u8]) -> bool {
+    let Some(at) = memchr::memmem::find(expected, b"\"resultType\"") else { return false };
+    let (start, end) = expected.split_at(at);
+    body.starts_with(start) && body.ends_with(end)
 }
 
 fn result(members: &str) -> String {
@@ -144,7 +160,7 @@ pub fn events(ask: Ask) -> Vec<String> {
     match ask {
         Ask::Sse => vec![last()],
         Ask::Burst => (1..=BURST_EVENTS).map(progress).chain([last()]).collect(),
-        Ask::Initialize | Ask::Echo | Ask::Modern | Ask::Refused | Ask::List => Vec::new(),
+        Ask::Initialize | Ask::Echo | Ask::Modern | Ask::Refused | Ask::Kept | Ask::List => Vec::new(),
     }
 }
 
@@ -216,6 +232,15 @@ mod tests {
         let mut without = Numbered::new(b"{}".to_vec());
         without.set_id(23_456_789);
         assert_eq!(without.bytes(), b"{}");
+    }
+
+    #[test]
+    fn a_cache_may_say_where_an_answer_came_from() {
+        let expected = answer(Ask::Kept);
+        let said = expected.replacen("\"resultType\"", "\"_meta\":{\"moorline/cache\":{}},\"resultType\"", 1);
+        assert!(is_kept_answer(said.as_bytes(), expected.as_bytes()));
+        assert!(is_kept_answer(expected.as_bytes(), expected.as_bytes()));
+        assert!(!is_kept_answer(said.replacen("complete", "other", 1).as_bytes(), expected.as_bytes()));
     }
 
     #[test]

@@ -82,6 +82,7 @@ struct Answers {
     initialize: Vec<u8>,
     echo: Vec<u8>,
     modern: Vec<u8>,
+    kept: Vec<u8>,
     sse: Vec<u8>,
     burst: Vec<u8>,
     list: Vec<u8>,
@@ -93,6 +94,7 @@ impl Answers {
             initialize: json(&messages::answer(Ask::Initialize)),
             echo: json(&messages::answer(Ask::Echo)),
             modern: json(&messages::answer(Ask::Modern)),
+            kept: json(&messages::answer(Ask::Kept)),
             sse: chunked(Ask::Sse),
             burst: chunked(Ask::Burst),
             list: json(&messages::answer(Ask::List)),
@@ -140,6 +142,7 @@ impl Answers {
             Ask::Initialize => &self.initialize,
             Ask::Echo => &self.echo,
             Ask::Modern | Ask::Refused => &self.modern,
+            Ask::Kept => &self.kept,
             Ask::Sse => &self.sse,
             Ask::Burst => &self.burst,
             Ask::List => &self.list,
@@ -154,6 +157,7 @@ fn asked(body: &[u8]) -> Option<Ask> {
         return Some(match () {
             () if has(b"\"name\":\"sse\"") => Ask::Sse,
             () if has(b"\"name\":\"burst\"") => Ask::Burst,
+            () if has(b"\"name\":\"kept\"") => Ask::Kept,
             () if has(b"io.modelcontextprotocol/protocolVersion") => Ask::Modern,
             () => Ask::Echo,
         });

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Connection;
-use crate::configs::{self, Limits};
+use crate::configs::{self, Rules};
 use crate::process::Tree;
 use crate::works::Work;
 
@@ -165,15 +165,19 @@ fn command(peer: Peer, yard: &Yard, file: &Path) -> Vec<String> {
 }
 
 fn configuration(peer: Peer, work: Work, yard: &Yard, [addr, admin]: [SocketAddr; 2]) -> String {
-    let limits = if matches!(work, Work::Limited | Work::Refused) { Limits::Some } else { Limits::None };
+    let rules = match work {
+        Work::Limited | Work::Refused => Rules::Limits,
+        Work::Hit => Rules::Cache,
+        _ => Rules::None,
+    };
     match peer {
         Peer::Direct => String::new(),
         Peer::Nginx => {
             let buffers = (work != Work::Idle).then_some(yard.nginx_buffers.as_str());
-            configs::nginx(addr, &yard.origins, buffers, (&yard.folder, limits))
+            configs::nginx(addr, &yard.origins, buffers, (&yard.folder, rules))
         }
         Peer::Haproxy => configs::haproxy(addr, &yard.origins),
-        Peer::Moorline => configs::moorline([addr, admin], &yard.origins, &yard.moorline_extra, limits),
+        Peer::Moorline => configs::moorline([addr, admin], &yard.origins, &yard.moorline_extra, rules),
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Work {
     Limited,
     /// The same refused by a limit; without a proxy answered as usual
     Refused,
+    /// `tools/call` of the modern era whose answer of 8 KiB the cache has; other proxies relay it
+    Hit,
     /// Connect, initialize, one call, DELETE, close; counted per session
     Session,
     /// Small calls at a fixed rate: latency
@@ -60,6 +62,7 @@ impl Work {
             Self::Modern => "modern",
             Self::Limited => "limited",
             Self::Refused => "refused",
+            Self::Hit => "hit",
             Self::Session => "session",
             Self::Paced => "paced",
             Self::Crowd => "crowd",
@@ -76,6 +79,7 @@ impl Work {
             Self::List => Drive::Closed(Ask::List),
             Self::Modern | Self::Limited => Drive::Closed(Ask::Modern),
             Self::Refused => Drive::Closed(Ask::Refused),
+            Self::Hit => Drive::Closed(Ask::Kept),
             Self::Session => Drive::Sessions,
             Self::Paced => Drive::Paced { streams: false },
             Self::Crowd => Drive::Paced { streams: true },
