@@ -49,6 +49,13 @@ pub fn detach(name: &'static str, limit: Duration, work: impl Future<Output = ()
     }));
 }
 
+/// The same from where nobody knows whether a runtime is still there, such as a destructor; nothing is done where none is.
+pub fn detach_if_running(name: &'static str, limit: Duration, work: impl Future<Output = ()> + Send + 'static) {
+    if tokio::runtime::Handle::try_current().is_ok() {
+        detach(name, limit, work);
+    }
+}
+
 fn start(name: &'static str, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tracing::trace!(task = name, "task started");
     tokio::spawn(work)

@@ -1,18 +1,21 @@
 //! The walk: the program. One call per station, in order; whoever reads only this file knows what happens to a request.
 
+mod errand;
+mod fetch;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::Mutex;
 
-use crate::config::Rehome as Policy;
+use crate::cache::{Cache, Change, Looked, MOORLINE_CACHE, Source};
 use crate::drain::{Drain, Phase};
-use crate::exchange::{Ask, Exchange, Heading, Lesson, Moored};
+use crate::exchange::{Answer, Ask, Exchange, Heading, Lesson, Moored};
 use crate::identify::{Connection, Identify};
-use crate::limit::{Limit, Pass, Permit};
+use crate::limit::{Limit, Part, Pass, Permit};
 use crate::mcp::version::LAST_EVENT_ID;
 use crate::names::BackendId;
 use crate::observe::{Observe, Observed, Trail};
@@ -22,7 +25,7 @@ use crate::relay::{Lost, Mend, Mended, Relay, RelayBody, Sent};
 use crate::route::Route;
 use crate::session::Sessions;
 use crate::toll::Toll;
-use crate::wire::Outgoing;
+use errand::Errand;
 
 /// How often a request is sent at most, as long as it provably was not executed or may be executed twice.
 const MOST_TRIES: usize = 3;
@@ -45,6 +48,8 @@ pub struct Walk {
     pub identify: Arc<Identify>,
     /// Finds the session, and settles what an answer means for it.
     pub sessions: Arc<Sessions>,
+    /// Looks whether the answer is there already, and keeps it.
+    pub cache: Arc<Cache>,
     /// Decides once over all limits.
     pub limit: Arc<Limit>,
     /// Names the backend.
@@ -65,16 +70,6 @@ pub struct Walk {
 
 /// The head of an answer, and what is still to be learnt from the rest.
 type Settled = (Sent, Option<Lesson>);
-
-/// One request on its way: who asks what, what is sent, and the session that it belongs to.
-struct Errand {
-    exchange: Box<Exchange>,
-    outgoing: Outgoing,
-    moored: Option<Arc<Moored>>,
-    permit: Option<Arc<Permit>>,
-    /// Whether some backend may have executed it, though the answer was lost.
-    ran: bool,
-}
 
 impl Walk {
     /// Takes a request all the way. Every early end is a [`Reject`], and becomes a response here and nowhere else.
@@ -106,11 +101,33 @@ impl Walk {
             Ok(moored) => moored,
             Err(cause) => return Err(cause.to(exchange.asker)),
         };
-        let permit = match self.limit.admit(&exchange, moored.as_ref().map(|moored| moored.id)).await {
+        if self.cache.holds_back(&exchange, moored.as_ref()) {
+            return Ok(self.relay.say(Answer::accepted()));
+        }
+        if let Some(list) = self.cache.list_for(&exchange).await {
+            self.sessions.learn_list(&mut exchange, &list);
+        }
+        let looked = self.cache.look(&exchange, moored.as_ref()).await;
+        self.observe.looked(trail, moored.as_ref().map(|moored| moored.id), looked.name());
+        let part = if matches!(looked, Looked::Found(..)) { Part::Asking } else { Part::All };
+        let permit = match self.limit.admit(&exchange, moored.as_ref().map(|moored| moored.id), part).await {
             Ok(permit) => permit,
             Err(cause) => return Err(cause.to(exchange.asker)),
         };
-        exchange.inspected = permit.as_ref().is_some_and(|permit| permit.learns());
+        let bypasses = matches!(looked, Looked::Bypass);
+        let fetch = match looked {
+            Looked::Found(answer, refresh) => {
+                self.sessions.overhear(&exchange, &answer);
+                if let Some(fetch) = refresh {
+                    self.refresh(exchange, moored, fetch);
+                }
+                return Ok(permitted(permit, self.relay.say(answer)));
+            }
+            Looked::Lead(fetch) => Some(fetch),
+            Looked::Past | Looked::Bypass => None,
+        };
+        let learns = permit.as_ref().is_some_and(|permit| permit.learns());
+        exchange.inspected = learns || fetch.is_some() || self.cache.may_change(&exchange);
         let outgoing = self.relay.prepare(&mut exchange);
         if exchange.listens() {
             // Boxed, like all that is rare here: the walk's future is moved, and the usual one shall be small.
@@ -120,7 +137,21 @@ impl Walk {
                 Err(cause) => Err(refunded(permit, cause).to(exchange.asker)),
             };
         }
-        let mut errand = Errand { exchange, outgoing, moored, permit: permit.clone(), ran: false };
+        let errand = Errand { exchange, outgoing, moored, permit, fetch: None, ran: false };
+        match fetch {
+            Some(fetch) => Box::pin(self.fetch(errand, fetch, trail)).await,
+            None => self.serve(errand, trail).await.map(|mut response| {
+                if bypasses {
+                    response.headers_mut().insert(MOORLINE_CACHE, Source::Bypass.header());
+                }
+                response
+            }),
+        }
+    }
+
+    /// From the choice of a backend to the response.
+    async fn serve(self: &Arc<Self>, mut errand: Errand, trail: &mut Trail) -> Result<Response<RelayBody>, Reject> {
+        let permit = errand.permit.clone();
         match self.deliver_stream_too(&mut errand, trail).await {
             Ok((sent, lesson)) => Ok(permitted(permit, self.respond(errand, sent, lesson))),
             Err(Stop::Answered(answer)) => Ok(permitted(permit, self.relay.say(answer))),
@@ -143,7 +174,7 @@ impl Walk {
     /// Delivers it; a notification stream more patiently.
     async fn deliver_stream_too(&self, errand: &mut Errand, trail: &mut Trail) -> Result<Settled, Stop> {
         match self.deliver(errand, trail).await {
-            Ok((sent, _)) if is_second_stream(errand, &sent) => {
+            Ok((sent, _)) if errand.is_second_stream(&sent) => {
                 drop(sent);
                 Box::pin(self.deliver_at_last(errand, trail)).await
             }
@@ -157,7 +188,7 @@ impl Walk {
             tokio::time::sleep(rest).await;
             rest *= 2;
             match self.deliver(errand, trail).await {
-                Ok((sent, _)) if is_second_stream(errand, &sent) => {}
+                Ok((sent, _)) if errand.is_second_stream(&sent) => {}
                 delivered => return delivered,
             }
         }
@@ -197,13 +228,14 @@ impl Walk {
         heading: &Heading,
         trail: &mut Trail,
     ) -> Result<Result<Settled, Trouble>, Stop> {
-        let Errand { exchange, outgoing, moored, permit, ran } = errand;
+        let Errand { exchange, outgoing, moored, permit, fetch, ran } = errand;
         let moored = moored.as_ref();
         if let Some(moored) = moored.filter(|moored| !matches!(exchange.ask, Ask::Stream) && moored.awaits_stream()) {
             Box::pin(stream_follows(moored)).await;
         }
         let pass = self.limit.pass(exchange, &heading.backend).await?;
         self.observe.sent(trail, moored.map(|moored| moored.id), &heading.backend.name);
+        let mut change = self.cache.change(exchange);
         let sending = self.relay.now();
         let sent = self.relay.send(exchange, outgoing, heading, moored).await;
         if matches!(sent, Err(Lost::Broken(_) | Lost::Failed(_))) {
@@ -225,13 +257,28 @@ impl Walk {
                             Some(permit) => permit.learn(exchange, &sent.answer, lesson),
                             None => lesson,
                         };
+                        let lesson = self.cache.learn(exchange, &sent.answer, lesson);
+                        let lesson = match change {
+                            Some(change) => change.learn(&sent.answer, lesson),
+                            None => lesson,
+                        };
+                        let lesson = match fetch {
+                            Some(fetch) => fetch.learn(exchange, &mut sent.answer, lesson),
+                            None => lesson,
+                        };
                         return Ok(Ok((sent, lesson)));
                     }
-                    Err(Cause::SessionLost) => Trouble::Forgotten,
+                    Err(Cause::SessionLost) => {
+                        change.iter_mut().for_each(Change::did_not_happen);
+                        Trouble::Forgotten
+                    }
                     Err(cause) => return Err(cause.into()),
                 }
             }
-            Err(Lost::Unsent { refused }) => Trouble::Unsent { refused },
+            Err(Lost::Unsent { refused }) => {
+                change.iter_mut().for_each(Change::did_not_happen);
+                Trouble::Unsent { refused }
+            }
             Err(Lost::Broken(cause)) if outgoing.replayable || matches!(exchange.ask, Ask::Reply) => {
                 Trouble::Broken(cause)
             }
@@ -300,7 +347,7 @@ impl Walk {
         loop {
             match self.deliver(errand, &mut Trail::default()).await {
                 // The server has not noticed yet that the stream before it is gone.
-                Ok((sent, _)) if is_second_stream(errand, &sent) => {}
+                Ok((sent, _)) if errand.is_second_stream(&sent) => {}
                 Err(Stop::Refused(cause)) if errand.is_stream() && cause.retry_after().is_some() => {}
                 Ok(settled) => return Ok(settled),
                 Err(Stop::Refused(cause)) => return Err(cause),
@@ -333,11 +380,6 @@ fn refunded(permit: Option<Arc<Permit>>, cause: Cause) -> Cause {
     cause
 }
 
-/// Whether a server refuses a notification stream because it still has the one before it, whose end it has not noticed yet.
-fn is_second_stream(errand: &Errand, sent: &Sent) -> bool {
-    errand.is_stream() && sent.answer.status == StatusCode::CONFLICT
-}
-
 /// Lets the notification stream of a session that has moved go first: what its new server asks there would be lost.
 async fn stream_follows(moored: &Moored) {
     for _ in 0..STREAM_FIRST.as_millis() / LOOK.as_millis() {
@@ -345,17 +387,5 @@ async fn stream_follows(moored: &Moored) {
             return;
         }
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-impl Errand {
-    fn is_stream(&self) -> bool {
-        matches!(self.exchange.ask, Ask::Stream)
-    }
-
-    /// Whether it may be sent again in the middle of its answer.
-    fn can_be_mended(&self) -> bool {
-        let keeps = self.moored.is_none() || self.exchange.pool.settings().rehome != Policy::Never;
-        keeps && self.outgoing.replayable && (self.is_stream() || matches!(self.exchange.ask, Ask::Call(_)))
     }
 }

@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 13] = [
     &["reject", "store", "wire"],
     &["fleet"],
     &["exchange"],
-    &["identify", "session", "limit", "route", "relay", "observe"],
+    &["identify", "session", "cache", "limit", "route", "relay", "observe"],
     &["rehome", "toll"],
     &["walk"],
     &["listener"],

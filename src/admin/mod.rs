@@ -1,7 +1,9 @@
 //! The admin listener: what an operator asks an instance. Health for orchestrators, and the backends as this instance sees
 //! them. It drains backends and makes new sealing keys on demand, and serves nothing to clients.
 
+mod cache;
 mod limits;
+mod query;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::drain::{Drain, Phase};
 use crate::fleet::Fleet;
@@ -32,8 +35,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Admin connections at the same time.
 const MOST_CONNECTIONS: usize = 256;
 
-const KNOWN: &str = "known here: GET /health /livez /readyz /backends /limits, POST /backends/ID/drain /backends/ID/undrain \
-     /limits/NAME/lift?subject=WHOSE /keys/rotate\n";
+const KNOWN: &str = "known here: GET /health /livez /readyz /backends /limits /cache, POST /backends/ID/drain /backends/ID/undrain \
+     /limits/NAME/lift?subject=WHOSE /cache/purge?tool=NAME /keys/rotate\n";
 
 /// What the admin listener can look at.
 pub struct Admin {
@@ -41,6 +44,8 @@ pub struct Admin {
     pub fleet: Arc<Fleet>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
+    /// The cache.
+    pub cache: Arc<Cache>,
     /// The limits.
     pub limit: Arc<Limit>,
     /// The client connections.
@@ -128,6 +133,7 @@ impl Admin {
         match path {
             "/backends" => json(&self.overview()),
             "/limits" => self.limits(query).await,
+            "/cache" => self.cached(),
             _ => plain(StatusCode::NOT_FOUND, KNOWN),
         }
     }
@@ -144,6 +150,7 @@ impl Admin {
                 }
             },
             (Some("limits"), Some(name), Some("lift"), None) => self.lift(name, query).await,
+            (Some("cache"), Some("purge"), None, None) => self.purge(query).await,
             (Some("backends"), Some(id), Some(what @ ("drain" | "undrain")), None) => self.drain(id, what == "drain"),
             _ => plain(StatusCode::NOT_FOUND, KNOWN),
         }

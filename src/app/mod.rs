@@ -19,6 +19,7 @@ use mover::Mover;
 use stores::{Stores, open};
 
 use crate::admin::Admin;
+use crate::cache::{self, Cache};
 use crate::clock::{Chance, Clock};
 use crate::config::{Config, Refusals};
 use crate::drain::{Drain, Phase};
@@ -67,6 +68,7 @@ struct Shared {
     fleet: Arc<Fleet>,
     sessions: Arc<Sessions>,
     identify: Arc<Identify>,
+    cache: Arc<Cache>,
     limit: Arc<Limit>,
     route: Arc<Route>,
     observe: Arc<Observe>,
@@ -152,6 +154,7 @@ impl App {
             let admin = Arc::new(Admin {
                 fleet: Arc::clone(&self.shared.fleet),
                 sessions: Arc::clone(&self.shared.sessions),
+                cache: Arc::clone(&self.shared.cache),
                 limit: Arc::clone(&self.shared.limit),
                 workers: Arc::clone(&self.workers),
                 drain: self.shared.drain.clone(),
@@ -197,6 +200,7 @@ impl App {
         }
         self.shared.identify.reconfigure(identify_settings(&new));
         self.shared.sessions.reconfigure(new.session);
+        self.shared.cache.reconfigure(&cache_settings(&new));
         self.shared.limit.reconfigure(&limit_settings(&new));
         if let Some(counters) = &self.shared_counters {
             counters.reconfigure(new.limits.when_away);
@@ -276,8 +280,10 @@ impl Shared {
             key: config.store.sealing_key.clone(),
             watcher,
         };
+        let results = Arc::clone(&stores.results);
         Ok(Self {
             sessions: Arc::new(Sessions::new(parts).await?),
+            cache: Arc::new(Cache::new(&cache_settings(config), results, clock.clone())),
             limit: Arc::new(Limit::new(&limit_settings(config), Arc::clone(&stores.counters), clock.clone())),
             identify: Arc::new(Identify::new(identify_settings(config), Arc::clone(&fleet), clock.clone())),
             route: Arc::new(Route::new(clock.clone(), Chance::system())),
@@ -304,8 +310,14 @@ impl Shared {
     }
 
     fn new_relay(&self) -> Arc<Relay> {
-        let (streams, clock) = (self.streams.clone(), self.clock.clone());
-        Arc::new(Relay::new(Arc::clone(&self.relay), streams, clock, self.drain.clone()))
+        let (streams, cache) = (self.streams.clone(), Arc::clone(&self.cache));
+        let times = (self.clock.clone(), self.drain.clone());
+        Arc::new(Relay::new(
+            Arc::clone(&self.relay),
+            streams,
+            times,
+            Arc::new(move |pool, said| cache.hear(pool, said)),
+        ))
     }
 
     fn rehome(&self, relay: &Arc<Relay>) -> Rehome {
@@ -325,6 +337,7 @@ impl Shared {
             rehome: self.rehome(&relay),
             toll: Toll { limit: Arc::clone(&self.limit), relay: Arc::clone(&relay) },
             relay,
+            cache: Arc::clone(&self.cache),
             limit: Arc::clone(&self.limit),
             identify: Arc::clone(&self.identify),
             sessions: Arc::clone(&self.sessions),
@@ -350,6 +363,10 @@ fn identify_settings(config: &Config) -> identify::Settings {
 
 fn limit_settings(config: &Config) -> limit::Settings {
     limit::Settings { common: config.limits, limits: config.limit.clone(), upstreams: config.upstreams.clone() }
+}
+
+fn cache_settings(config: &Config) -> cache::Settings {
+    cache::Settings { cache: config.cache.clone(), max_bytes: config.results.max_bytes, wait: config.results.wait }
 }
 
 fn relay_settings(config: &Config) -> relay::Settings {

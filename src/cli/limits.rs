@@ -1,37 +1,18 @@
-//! `moorline limits`: asks a running instance how its limits stand, and prints it for people. It reads the configuration for
-//! the instance's admin address alone.
+//! `moorline limits`: asks a running instance how its limits stand, and prints it for people.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use bytes::Bytes;
+use anyhow::Context as _;
 use clap::Args;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
+use http::Method;
 use serde::Deserialize;
-use tokio::net::TcpStream;
 
-use crate::config::Config;
-use crate::tasks;
-
-/// How long the instance may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The longest answer that is read, in bytes.
-const LARGEST: usize = 4 * 1024 * 1024;
+use super::ask::{Instance, escaped};
 
 #[derive(Debug, Args)]
 pub(super) struct LimitsArgs {
-    /// The instance's configuration file, which says where its admin API listens.
-    #[arg(long, value_name = "FILE", required_unless_present = "admin")]
-    config: Option<PathBuf>,
-    /// Where the admin API listens, instead of what the file says.
-    #[arg(long, value_name = "ADDR:PORT")]
-    admin: Option<SocketAddr>,
+    #[command(flatten)]
+    instance: Instance,
     /// One account: an address, a session, a tool, "address tool", or a header field's value, as the limits' keys want it.
     #[arg(long, visible_alias = "account", value_name = "WHO")]
     caller: Option<String>,
@@ -70,51 +51,17 @@ struct Standing {
 }
 
 pub(super) fn limits(args: &LimitsArgs) -> anyhow::Result<()> {
-    let admin = match (args.admin, &args.config) {
-        (Some(admin), _) => admin,
-        (None, Some(file)) => match Config::load(file)?.admin {
-            Some(admin) => admin,
-            None => bail!("the admin API is off in {}: set `admin`, or use --admin", file.display()),
-        },
-        (None, None) => bail!("say --config FILE or --admin ADDR:PORT"),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let path = match &args.caller {
         Some(caller) => format!("/limits?subject={}", escaped(caller)),
         None => format!("/limits?top={}", args.top),
     };
-    let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(admin, &path)).await });
-    let answer = asked.context("the instance does not answer")??;
+    let answer = args.instance.ask(&Method::GET, &path)?;
+    let answer = serde_json::from_slice(&answer).with_context(|| match args.instance.addr() {
+        Ok(admin) => format!("{admin} is not the admin API of a Moorline of this version"),
+        Err(error) => error.to_string(),
+    })?;
     print!("{}", table(&answer));
     Ok(())
-}
-
-async fn ask(admin: SocketAddr, path: &str) -> anyhow::Result<Answer> {
-    let stream = TcpStream::connect(admin).await;
-    let stream = stream.with_context(|| format!("no instance has its admin API at {admin}"))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let _connection = tasks::spawn("admin connection", async move { drop(connection.await) });
-    let request = Request::get(path).header("host", admin.to_string()).body(Empty::<Bytes>::new())?;
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), LARGEST).collect().await;
-    let body = body.map_err(|error| anyhow::anyhow!("the answer cannot be read: {error}"))?.to_bytes();
-    if status != StatusCode::OK {
-        bail!("{admin} answers {status}: {}", String::from_utf8_lossy(&body).trim());
-    }
-    serde_json::from_slice(&body).with_context(|| format!("{admin} is not the admin API of a Moorline of this version"))
-}
-
-fn escaped(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._:".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
 }
 
 fn table(answer: &Answer) -> String {
@@ -181,10 +128,5 @@ mod tests {
     #[test]
     fn what_a_client_has_chosen_does_nothing_to_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\nc ä"), "a\\u{1b}[2Jb\\nc ä");
-    }
-
-    #[test]
-    fn what_an_account_is_called_survives_the_way() {
-        assert_eq!(escaped("10.0.0.1 search&x"), "10.0.0.1%20search%26x");
     }
 }

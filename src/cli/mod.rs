@@ -1,5 +1,7 @@
 //! The command line: what the program can be asked to do, and how its outcome is told. It decides nothing else.
 
+mod ask;
+mod cache;
 mod demo;
 mod limits;
 mod serve;
@@ -33,6 +35,8 @@ enum Command {
     },
     /// Ask a running instance how its limits stand, and who spends most.
     Limits(limits::LimitsArgs),
+    /// Ask a running instance what its cache holds, or have results forgotten everywhere.
+    Cache(cache::CacheArgs),
     /// Start sample servers with Moorline in front of them, and tell what to try.
     Demo(DemoArgs),
 }
@@ -79,6 +83,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::serve(&args),
         Command::Check { config } => return check(&config),
         Command::Limits(args) => limits::limits(&args),
+        Command::Cache(args) => cache::cache(&args),
         Command::Demo(args) => demo::demo(&args),
     };
     match outcome {

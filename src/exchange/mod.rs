@@ -1,6 +1,7 @@
 //! One client request on its walk, and what the stations tell each other about it, in typed fields. Facts only: it
 //! decides nothing and does no I/O.
 
+mod context;
 mod moored;
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,6 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 
+pub use context::{carries_credentials, context_of};
 pub use moored::{Busy, Moored, Opened};
 
 use crate::fleet::{Backend, Pool};
@@ -35,8 +37,8 @@ pub struct Exchange {
     pub era: Era,
     /// What it asks for.
     pub ask: Ask,
-    /// Whether the server itself says that the call may be executed twice (`readOnlyHint`, `idempotentHint`).
-    pub repeatable: bool,
+    /// What its server says of the tool that it calls, as far as that is known.
+    pub facts: Option<ToolFacts>,
     /// Whether its result is looked into, whatever it asks for.
     pub inspected: bool,
     /// Whether it opens a session without credentials.
@@ -174,6 +176,27 @@ pub struct Retry {
     pub backend: Option<BackendId>,
 }
 
+/// What a server says of one tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToolFacts {
+    /// `readOnlyHint`: a call changes nothing.
+    pub read_only: bool,
+    /// `idempotentHint`: a second call with the same arguments changes nothing more.
+    pub idempotent: bool,
+    /// `destructiveHint`, said in so many words.
+    pub destructive: bool,
+    /// Digest of the input schema's text.
+    pub schema: [u8; 8],
+}
+
+impl ToolFacts {
+    /// Whether a call may be repeated without harm, going by the server's own word.
+    #[must_use]
+    pub const fn is_repeatable(&self) -> bool {
+        self.read_only || self.idempotent
+    }
+}
+
 /// Where a request goes.
 #[derive(Clone, Debug)]
 pub struct Heading {
@@ -286,6 +309,14 @@ pub struct Answer {
     pub whole: Option<Bytes>,
 }
 
+impl Answer {
+    /// What a message gets that wants no response.
+    #[must_use]
+    pub fn accepted() -> Self {
+        Self { status: StatusCode::ACCEPTED, headers: HeaderMap::new(), whole: Some(Bytes::new()) }
+    }
+}
+
 /// What is done with the final response to a request whose answer is streamed: it is shown each response as it passes, and
-/// may put another text in its place.
+/// may put another text in its place. It is shown the server's own requests too, which pass whatever it says.
 pub type Lesson = Box<dyn FnMut(&[u8]) -> Option<Vec<u8>> + Send>;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use tokio::sync::Mutex;
 
+use crate::mcp::{canonical, raw};
 use crate::names::{CallerDigest, Mark, PoolId, SessionId};
 use crate::store::Berth;
 
@@ -42,6 +43,8 @@ pub struct Moored {
     /// Streams to be woken when the session moves or ends. Guards a short list; taken by streams and by moves alone.
     watching: std::sync::Mutex<Vec<Waker>>,
     opened: AtomicU8,
+    /// Digest of what its client can do; 0 while that is not known.
+    speaks: AtomicU64,
     /// The mark of the berth that this instance has made; nobody else will delete it should another one stand.
     made: AtomicU64,
     ended: AtomicBool,
@@ -79,9 +82,22 @@ impl Moored {
             flying: AtomicU32::new(0),
             watching: std::sync::Mutex::default(),
             opened: AtomicU8::new(Opened::Unknown as u8),
+            speaks: AtomicU64::new(0),
             made: AtomicU64::new(0),
             ended: AtomicBool::new(false),
         }
+    }
+
+    /// Takes the raw params of the `initialize` that it was opened with.
+    pub fn is_spoken(&self, initialize: &str) {
+        self.speaks.store(speaks(initialize).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Digest of what its client can do and of the version that it asked for, on which results may depend; none while that is
+    /// not known.
+    #[must_use]
+    pub fn speaks(&self) -> Option<u64> {
+        Some(self.speaks.load(Ordering::Relaxed)).filter(|speaks| *speaks != 0)
     }
 
     /// Where it lies, as far as this instance knows.
@@ -221,6 +237,15 @@ impl Moored {
         self.flying.fetch_add(1, Ordering::Relaxed);
         Busy { session: Arc::clone(self), flies: true }
     }
+}
+
+fn speaks(initialize: &str) -> Option<u64> {
+    let [capabilities, version] = raw::pick(initialize, ["capabilities", "protocolVersion"])?;
+    let mut hasher = blake3::Hasher::new();
+    canonical::feed(capabilities.unwrap_or("{}"), &mut hasher).ok()?;
+    canonical::feed(version.unwrap_or("null"), &mut hasher).ok()?;
+    let (first, _) = hasher.finalize().as_bytes().split_first_chunk::<8>().map(|(first, rest)| (*first, rest.len()))?;
+    Some(u64::from_be_bytes(first).max(1))
 }
 
 /// 32 hex digits.

@@ -97,7 +97,7 @@ impl Identify {
             era: facts.era,
             ask: facts.ask,
             asker: facts.asker,
-            repeatable: false,
+            facts: None,
             inspected: false,
             openly: false,
             origin,

@@ -38,6 +38,17 @@ use top::Top;
 /// Charges that one request may make: as many as the counters take.
 const MOST_CHARGES: usize = 64;
 
+/// Which limits apply to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All: a server will be asked for the client.
+    All,
+    /// Those on who asks: the answer is there already.
+    Asking,
+    /// All others: the client has its answer, which is fetched anew.
+    Serving,
+}
+
 /// The limit station.
 #[derive(Debug)]
 pub struct Limit {
@@ -97,12 +108,17 @@ impl Limit {
     ///
     /// # Errors
     /// [`Cause::Limited`], and [`Cause::LimitsAway`] where the counters cannot be asked and the configuration wants that refused.
-    pub async fn admit(&self, exchange: &Exchange, session: Option<SessionId>) -> Result<Option<Arc<Permit>>, Cause> {
+    pub async fn admit(
+        &self,
+        exchange: &Exchange,
+        session: Option<SessionId>,
+        part: Part,
+    ) -> Result<Option<Arc<Permit>>, Cause> {
         let live = self.rules.load();
         if live.rules.is_empty() {
             return Ok(None);
         }
-        let bill = live.rules.bill(exchange, session);
+        let bill = live.rules.bill(exchange, session, part);
         if bill.is_empty() {
             return Ok(None);
         }

@@ -15,6 +15,7 @@ use crate::names::SessionId;
 use crate::seal::digest;
 use crate::store::counters::{Block, Budget, BudgetId, Charge, Measure, Subject};
 
+use super::Part;
 use super::queue::Patience;
 use super::whose::address;
 
@@ -115,14 +116,14 @@ impl Rules {
 
     /// What a request would spend.
     #[must_use]
-    pub fn bill(&self, exchange: &Exchange, session: Option<SessionId>) -> Bill {
+    pub fn bill(&self, exchange: &Exchange, session: Option<SessionId>, part: Part) -> Bill {
         let mut bill = Bill::default();
         let asker = AskerFacts { exchange, session, caller: self.caller(exchange.caller) };
         // What waits for no answer, or stands for long, takes no slot: a reply may be what the call that has it waits for.
         let runs = matches!(exchange.ask, Ask::Call(_) | Ask::Batch(_));
         let mut message = |method: &str, name: Option<&str>| {
             for (number, rule) in self.rules.iter().enumerate() {
-                if rule.applies(&asker, method, name) {
+                if rule.is_in(part) && rule.applies(&asker, method, name) {
                     let subject = rule.subject(&asker, method, name);
                     bill.add((number, rule), subject, rule.cost_of(method, name), runs || rule.means(method));
                 }
@@ -264,6 +265,18 @@ impl Rule {
         };
         let pool = || scope.pools.is_empty() || scope.pools.iter().any(|pool| **pool == *exchange.pool.settings().name);
         era && caller && self.names(method, name) && pool()
+    }
+
+    /// Whether it counts who asks, whatever is asked for, or else what serves it.
+    fn is_in(&self, part: Part) -> bool {
+        let asks = matches!(self.key, LimitKey::Caller | LimitKey::Address | LimitKey::Session | LimitKey::Header(_))
+            && self.upstream.is_none()
+            && self.scope.tools.is_empty();
+        match part {
+            Part::All => true,
+            Part::Asking => asks,
+            Part::Serving => !asks,
+        }
     }
 
     fn names(&self, method: &str, name: Option<&str>) -> bool {

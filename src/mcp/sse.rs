@@ -230,6 +230,20 @@ fn write_data(data: &[u8], end: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// A message as an event of its own.
+#[must_use]
+pub fn as_event(message: &[u8]) -> Vec<u8> {
+    let lines = message.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut event = b"event: message\n".to_vec();
+    for line in lines.filter(|line| !line.is_empty()) {
+        event.extend_from_slice(b"data: ");
+        event.extend_from_slice(line);
+        event.push(b'\n');
+    }
+    event.push(b'\n');
+    event
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

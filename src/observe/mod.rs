@@ -33,6 +33,7 @@ pub struct Trail {
     started: Option<Instant>,
     facts: Option<Facts>,
     session: Option<SessionId>,
+    cached: Option<&'static str>,
     backend: Option<Box<str>>,
     sent: Option<Instant>,
     answered: Option<Instant>,
@@ -77,6 +78,11 @@ impl Observe {
             pool: exchange.pool.settings().name.as_str().into(),
             client: exchange.caller.addr(),
         });
+    }
+
+    /// Writes down in whose session it is, where its answer has to do with the cache, and what.
+    pub fn looked(&self, trail: &mut Trail, session: Option<SessionId>, cached: Option<&'static str>) {
+        (trail.session, trail.cached) = (session, cached);
     }
 
     /// Writes down where it goes.
@@ -145,6 +151,9 @@ impl Observe {
         }
         if let Some(session) = trail.session {
             put(format_args!(",\"session\":\"{session}\""));
+        }
+        if let Some(cached) = trail.cached {
+            put(format_args!(",\"cache\":\"{cached}\""));
         }
         if let Some(backend) = &trail.backend {
             put(format_args!(

@@ -4,20 +4,22 @@ use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
-use super::Open;
 use super::events::Events;
 use super::listen::Listener;
 use super::mend::Mend;
 use super::signal::{Sign, Signal, Source};
+use super::{LOOK, Open};
 use crate::drain::Drain;
 use crate::exchange::{Busy, Moored};
 use crate::fleet::{Backend, Flight};
 use crate::sweep::Sweep;
+use crate::tasks;
 use crate::wire::{Phase, WireBody, WireError};
 
 /// What an answer keeps busy until its body has ended: the backend's count of requests in flight, and the session.
@@ -83,6 +85,44 @@ pub enum RelayBody {
     Events(Box<Events>),
     /// A client's share of a joined stream of change notifications.
     Listen(Box<Listener>),
+    /// It goes on without its client, as long as somebody else wants it.
+    Outliving(Box<Outliving>),
+}
+
+/// Whether somebody else wants an answer that its client has left.
+pub type Wanted = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// A body that is read to its end, by its client or, should that leave, by nobody.
+pub struct Outliving {
+    /// None when it is handed over.
+    body: Option<RelayBody>,
+    wanted: Wanted,
+    /// For how long it may go on.
+    limit: Duration,
+}
+
+impl Drop for Outliving {
+    fn drop(&mut self) {
+        let Some(body) = self.body.take().filter(|body| !body.is_end_stream() && (self.wanted)()) else { return };
+        let wanted = std::mem::replace(&mut self.wanted, Box::new(|| false));
+        tasks::detach_if_running("the rest of an answer", self.limit, drain_while(body, wanted));
+    }
+}
+
+/// Reads a body to its end, as long as it is wanted.
+async fn drain_while(mut body: RelayBody, wanted: Wanted) {
+    loop {
+        match tokio::time::timeout(LOOK, body.frame()).await {
+            Ok(Some(Ok(_))) => {}
+            Err(_) if wanted() => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+/// Reads a body to its end, for those who learn from what passes.
+pub async fn drain(mut body: RelayBody) {
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 /// A body that passes as it comes.
@@ -144,8 +184,20 @@ impl RelayBody {
             Self::Pass(pass) => pass.hold.kept.extend(kept),
             Self::Events(events) => events.keep(kept),
             Self::Listen(listener) => listener.keep(kept),
+            Self::Outliving(outliving) => {
+                outliving.body = outliving.body.take().map(|body| body.keeping(kept));
+            }
         }
         self
+    }
+
+    /// Lets it be read to its end, for at most `limit`, even if its client leaves, where somebody else wants it then.
+    #[must_use]
+    pub fn outliving(self, limit: Duration, wanted: Wanted) -> Self {
+        if matches!(self, Self::Whole(_)) {
+            return self;
+        }
+        Self::Outliving(Box::new(Outliving { body: Some(self), wanted, limit }))
     }
 
     pub(super) fn pass(
@@ -168,6 +220,10 @@ impl Body for RelayBody {
             Self::Pass(pass) => pass.poll_next(context),
             Self::Events(events) => events.poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
             Self::Listen(listener) => listener.poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Outliving(outliving) => match &mut outliving.body {
+                Some(body) => Pin::new(body).poll_frame(context),
+                None => Poll::Ready(None),
+            },
         }
     }
 
@@ -176,6 +232,7 @@ impl Body for RelayBody {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Pass(pass) => pass.start.is_empty() && pass.rest.is_end_stream(),
             Self::Events(_) | Self::Listen(_) => false,
+            Self::Outliving(outliving) => outliving.body.as_ref().is_none_or(Self::is_end_stream),
         }
     }
 
@@ -187,6 +244,7 @@ impl Body for RelayBody {
                 (None, _) => SizeHint::default(),
             },
             Self::Events(_) | Self::Listen(_) => SizeHint::default(),
+            Self::Outliving(outliving) => outliving.body.as_ref().map(Self::size_hint).unwrap_or_default(),
         }
     }
 }

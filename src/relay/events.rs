@@ -13,21 +13,24 @@ use bytes::Bytes;
 use http_body::Body;
 use memchr::memmem;
 
+use super::awaited::Awaited;
 use super::body::{Hold, Kept};
-use super::mend::{Mend, Mended, Mending, Mends, as_event, is_there};
-use super::scale::{Scale, Weigh};
+use super::mend::{Mend, Mended, Mending, Mends, is_there};
+use super::scale::{Scale, Weigh, is_weighed};
 use super::signal::{Sign, Signal, Source};
-use super::{Sent, Settings};
+use super::{Ear, Sent, Settings};
 use crate::drain::Drain;
 use crate::exchange::{Ask, Exchange, Lesson};
 use crate::mcp::crossing::{needs_rewrite, rewrite_block};
-use crate::mcp::frame::peek_frame;
 use crate::mcp::scanner::{Piece, Scanner};
 use crate::mcp::sse::{self, HEARTBEAT, retry_frame};
-use crate::names::Mark;
-use crate::reject::{Asker, Cause};
+use crate::names::{Mark, PoolId};
+use crate::reject::Cause;
 use crate::sweep::{Sweep, ticks};
 use crate::wire::WireBody;
+
+/// How a notification is named, whether or not the slash after it is escaped.
+const NOTIFICATION: &[u8] = b"notifications";
 
 /// One stream of events.
 pub struct Events {
@@ -36,9 +39,9 @@ pub struct Events {
     scale: Scale,
     out: VecDeque<Bytes>,
     mark: Mark,
-    lesson: Option<Lesson>,
-    /// Who waits for a response, and which responses are still to come.
-    asker: Asker,
+    pool: PoolId,
+    ear: Ear,
+    awaited: Awaited,
     resumable: bool,
     /// An event was too large to be read: it may have been the response.
     unread: bool,
@@ -66,7 +69,7 @@ impl Events {
         exchange: &Exchange,
         (hold, mark): (Hold, Mark),
         (start, body): (Bytes, WireBody),
-        (lesson, weigh): (Option<Lesson>, Option<Weigh>),
+        (lesson, weigh, ear): (Option<Lesson>, Option<Weigh>, Ear),
         settings: &Settings,
     ) -> Self {
         let standing = matches!(exchange.ask, Ask::Stream);
@@ -86,8 +89,9 @@ impl Events {
             scale: Scale::default(),
             out,
             mark,
-            lesson,
-            asker: exchange.asker.clone(),
+            pool: exchange.pool.id,
+            ear,
+            awaited: Awaited::new(exchange.asker.clone(), lesson),
             resumable: false,
             unread: false,
             standing,
@@ -190,6 +194,11 @@ impl Events {
             return;
         }
         for piece in self.scanner.feed(chunk) {
+            if let Piece::Events(block) = &piece
+                && is_weighed(block)
+            {
+                self.awaited.overhear(block);
+            }
             if let Some(piece) = self.scale.hold(piece) {
                 self.take(piece);
             }
@@ -212,40 +221,15 @@ impl Events {
     /// Whole events: usually passed as they are, in one piece.
     fn look_at(&mut self, block: Bytes) -> Bytes {
         self.resumable = self.resumable || sse::carries_ids(&block);
+        if memmem::find(&block, NOTIFICATION).is_some() {
+            (self.ear)(self.pool, &block);
+        }
         let block = if needs_rewrite(&block, self.mark) { rewrite_block(self.mark, &block).into() } else { block };
         if self.standing && sse::carries_ids(&block) {
             let last = sse::events(&block).filter_map(|event| event.id.map(|id| Box::from(&*id))).last();
             self.last_id = last.or(self.last_id.take());
         }
-        // Responses carry an id, notifications do not: most blocks need no second look.
-        if self.asker.ids.is_empty() || memmem::find(&block, b"\"id\"").is_none() {
-            return block;
-        }
-        self.look_for_responses(&block).map_or(block, Bytes::from)
-    }
-
-    fn look_for_responses(&mut self, block: &Bytes) -> Option<Vec<u8>> {
-        let mut rewritten: Option<Vec<u8>> = None;
-        for event in sse::events(block) {
-            let change = event.data.as_deref().and_then(|data| self.respond(data));
-            if change.is_some() && rewritten.is_none() {
-                rewritten = Some(block[..event.range.start].to_vec());
-            }
-            match (&mut rewritten, change) {
-                (Some(out), Some(change)) => sse::rewrite(&event, None, Some(&change), out),
-                (Some(out), None) => out.extend_from_slice(event.raw),
-                (None, _) => {}
-            }
-        }
-        rewritten
-    }
-
-    /// If it is a response that is waited for, strikes it off and lets the lesson see it.
-    fn respond(&mut self, data: &[u8]) -> Option<Vec<u8>> {
-        let frame = peek_frame(data)?;
-        let at = self.asker.ids.iter().position(|id| frame.answers(id))?;
-        self.asker.ids.swap_remove(at);
-        self.lesson.as_mut()?(data)
+        self.awaited.look_at(&block).map_or(block, Bytes::from)
     }
 
     /// The backend ended the stream in good order.
@@ -316,7 +300,8 @@ impl Events {
         match mended {
             Ok((Sent { answer, rest, hold, mark, weigh }, lesson)) if answer.status.is_success() => {
                 self.stuck_at = (self.mark == mark).then_some(mark);
-                (self.hold, self.mark, self.lesson) = (hold, mark, lesson.or(self.lesson.take()));
+                (self.hold, self.mark) = (hold, mark);
+                self.awaited.learn(lesson);
                 self.attach();
                 self.scanner.start_over();
                 self.scale.set(weigh);
@@ -337,7 +322,7 @@ impl Events {
 
     /// A response that came as plain JSON, in a stream that has begun.
     fn frame(&mut self, message: &[u8]) {
-        let event = self.look_at(as_event(message));
+        let event = self.look_at(sse::as_event(message).into());
         self.out.push_back(event);
         if !self.is_answered() {
             self.fail(&Cause::OutcomeUnknown);
@@ -345,7 +330,7 @@ impl Events {
     }
 
     fn is_answered(&self) -> bool {
-        self.asker.ids.is_empty() || self.unread && self.scanner.at_boundary()
+        self.awaited.is_over() || self.unread && self.scanner.at_boundary()
     }
 
     /// Tells whoever waits that no response will come, and ends.
@@ -354,10 +339,7 @@ impl Events {
         if !self.scanner.at_boundary() {
             self.out.push_back(Bytes::from_static(b"\n\n"));
         }
-        for id in std::mem::take(&mut self.asker.ids) {
-            let asker = Asker { ids: vec![id], ..Asker::default() };
-            self.out.push_back(cause.clone().to(asker).into_event());
-        }
+        self.out.extend(self.awaited.fail(cause));
     }
 
     /// Nothing came: does what the sweep asks for. Returns whether there is something to do now.

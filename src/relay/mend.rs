@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -58,19 +57,6 @@ impl Mends {
     fn has_lasted(&self, tick: u32) -> bool {
         tick.wrapping_sub(self.last) >= ticks(SHORT)
     }
-}
-
-/// A response that came as plain JSON, for a stream that has begun.
-pub(super) fn as_event(message: &[u8]) -> Bytes {
-    let lines = message.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let mut event = b"event: message\n".to_vec();
-    for line in lines.filter(|line| !line.is_empty()) {
-        event.extend_from_slice(b"data: ");
-        event.extend_from_slice(line);
-        event.push(b'\n');
-    }
-    event.push(b'\n');
-    event.into()
 }
 
 /// Whether somebody takes connections there, and keeps them: a process that is just dying may still take one.

@@ -2,6 +2,7 @@
 //! a whole event. Says of each failure whether the backend can have seen the request. Chooses nothing and knows no sessions.
 
 mod ask;
+mod awaited;
 mod body;
 mod events;
 mod listen;
@@ -9,6 +10,7 @@ mod mend;
 mod oauth;
 mod outgoing;
 mod scale;
+mod sent;
 mod signal;
 mod streams;
 mod usable;
@@ -19,13 +21,14 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use http::Response;
 use http::header::{CONTENT_LENGTH, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
 
 pub use ask::{AskError, Reply, credentials_of, message};
-pub use body::{Hold, Kept, RelayBody};
+pub use body::{Hold, Kept, RelayBody, Wanted, drain};
 pub use mend::{Mend, Mended};
 pub use scale::{Fate, Weigh};
+pub use sent::{Lost, Sent};
 pub use streams::Streams;
 
 use crate::clock::Clock;
@@ -35,13 +38,12 @@ use crate::exchange::{Answer, Ask, Exchange, Heading, Lesson, Moored};
 use crate::fleet::{Backend, Pool};
 use crate::mcp::crossing::{ReplyFate, unwrap_reply};
 use crate::mcp::version::X_ACCEL_BUFFERING;
-use crate::names::{Mark, PoolId};
+use crate::names::PoolId;
 use crate::reject::Cause;
 use crate::sweep::{Sweep, TICK};
-use crate::wire::{Incoming, Outgoing, Wire, WireBody, WireError};
+use crate::wire::{Incoming, Outgoing, Wire, WireError};
 use events::Events;
 use listen::Hub;
-use scale::is_weighed;
 use signal::Signal;
 use streams::Open;
 use usable::{check, has_type, is_stream, looks_inside};
@@ -62,7 +64,11 @@ pub struct Relay {
     /// One wire per pool, with the settings that it was made for. Taken by this worker alone, never across an await.
     wires: Mutex<Vec<(PoolId, Arc<PoolSettings>, Wire)>>,
     hub: Hub,
+    ear: Ear,
 }
+
+/// Hears what the servers of a pool say of themselves: events in which a notification stands, or a message.
+pub type Ear = Arc<dyn Fn(PoolId, &[u8]) + Send + Sync>;
 
 /// What the relay needs to know.
 #[derive(Clone, Debug)]
@@ -81,63 +87,13 @@ pub struct Settings {
     pub public_url: Option<http::Uri>,
 }
 
-/// A request that did not get an answer.
-#[derive(Debug)]
-pub enum Lost {
-    /// The backend has not seen it; whether it refused the connection, which a dead process does.
-    Unsent {
-        /// Whether the connection was refused.
-        refused: bool,
-    },
-    /// The connection broke, or the backend was found dead: it may have seen it.
-    Broken(Cause),
-    /// The backend may have seen it, and answered uselessly or not in time.
-    Failed(Cause),
-}
-
-/// An answer whose head has come.
-pub struct Sent {
-    /// What is known of it.
-    pub answer: Answer,
-    /// What has come, and is still to come, of a streamed body.
-    rest: Option<(Bytes, WireBody)>,
-    hold: Hold,
-    /// The berth's mark, to which the ids in it belong.
-    mark: Mark,
-    weigh: Option<Weigh>,
-}
-
-impl Sent {
-    /// Weighs what the server asks of its client: now, and what is still to come as it passes.
-    pub async fn weigh(&mut self, weigh: Option<Weigh>) {
-        let whole = self.answer.whole.as_deref().filter(|whole| is_weighed(whole));
-        if let (Some(weigh), Some(whole)) = (&weigh, whole)
-            && let Fate::Instead(message) = weigh(whole.to_vec()).await
-        {
-            self.answer.whole = Some(message.into());
-        }
-        self.weigh = weigh;
-    }
-
-    /// Lets something last until the backend is done with the answer.
-    pub fn keep(&mut self, kept: impl std::any::Any + Send + Sync) {
-        self.hold.keep(kept);
-    }
-
-    /// Whether the body is a stream of events that is still to come.
-    #[must_use]
-    pub fn is_stream(&self) -> bool {
-        self.rest.is_some() && is_stream(&self.answer.headers)
-    }
-}
-
 impl Relay {
     /// A station for one worker thread.
     #[must_use]
-    pub fn new(settings: Arc<ArcSwap<Settings>>, streams: Streams, clock: Clock, drain: Drain) -> Self {
+    pub fn new(settings: Arc<ArcSwap<Settings>>, streams: Streams, (clock, drain): (Clock, Drain), ear: Ear) -> Self {
         let sweep = Arc::new(Sweep::default());
-        let hub = Hub::new(Arc::clone(&sweep), clock.clone(), drain.clone());
-        Self { settings, clock, drain, streams, sweep, wires: Mutex::default(), hub }
+        let hub = Hub::new(Arc::clone(&sweep), (clock.clone(), drain.clone()), Arc::clone(&ear));
+        Self { settings, clock, drain, streams, sweep, wires: Mutex::default(), hub, ear }
     }
 
     /// Looks after waiting streams and idle connections, for ever.
@@ -211,7 +167,7 @@ impl Relay {
             }
             ReplyFate::Stale(_) => {
                 tracing::info!(backend = %heading.backend.name, "a reply to a request of an earlier berth was dropped");
-                Some(Answer { status: StatusCode::ACCEPTED, headers: HeaderMap::new(), whole: Some(Bytes::new()) })
+                Some(Answer::accepted())
             }
         }
     }
@@ -312,7 +268,8 @@ impl Relay {
             (None, Some((start, body))) if is_stream(&headers) => {
                 headers.remove(CONTENT_LENGTH);
                 headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-                let events = Events::new(exchange, (hold, mark), (start, body), (lesson, weigh), &settings);
+                let learns = (lesson, weigh, Arc::clone(&self.ear));
+                let events = Events::new(exchange, (hold, mark), (start, body), learns, &settings);
                 RelayBody::Events(Box::new(events.watched(Arc::clone(&self.sweep), self.drain.clone(), &settings)))
             }
             (None, Some((start, body))) => {

@@ -31,7 +31,7 @@ pub fn prepare(exchange: &mut Exchange) -> Outgoing {
     headers.remove(MCP_SESSION_ID);
     headers.remove(MOORLINE_SESSION);
     let replayable = match &exchange.ask {
-        Ask::Call(call) => exchange.repeatable || safe_by_nature(&call.method),
+        Ask::Call(call) => exchange.facts.is_some_and(|facts| facts.is_repeatable()) || safe_by_nature(&call.method),
         Ask::Stream | Ask::Goodbye | Ask::Plain | Ask::Note(Said { act: Act::Initialized, .. }) => true,
         Ask::Note(_) | Ask::Reply | Ask::Batch(_) => false,
     };

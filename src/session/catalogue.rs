@@ -1,20 +1,18 @@
 //! The catalogue: what the servers say of their tools, learnt from `tools/list` answers that pass. A tool that
 //! is not in it counts as neither read-only nor idempotent.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use dashmap::DashMap;
 use memchr::memmem;
 
+use crate::exchange::ToolFacts;
 use crate::mcp::catalogue;
 use crate::names::PoolId;
 use crate::seal::digest;
 
 /// Tools that are remembered for one pool at most; further ones count as unknown.
 const MOST_TOOLS: usize = 4096;
-
-/// Answers that are remembered for one pool, each at most as long as `bounds.inspect`.
-const MOST_SEEN: usize = 4;
 
 /// An id is looked for in this many bytes of an answer's beginning; servers write it there.
 const LOOK_FOR_ID: usize = 128;
@@ -29,8 +27,8 @@ pub struct Catalogue {
 #[derive(Debug, Default)]
 struct Known {
     tools: HashMap<Box<str>, ToolFacts>,
-    /// The last answers, so that one that only differs in its id need not be read again: newest last.
-    seen: VecDeque<Seen>,
+    /// The last answer, so that one that only differs in its id need not be read again.
+    seen: Option<Seen>,
 }
 
 /// An answer without its id.
@@ -55,40 +53,16 @@ impl Seen {
     }
 }
 
-/// What a server says of one tool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ToolFacts {
-    /// `readOnlyHint`: a call changes nothing.
-    pub read_only: bool,
-    /// `idempotentHint`: a second call with the same arguments changes nothing more.
-    pub idempotent: bool,
-    /// `destructiveHint`, which is assumed where it is absent (MCP 2025-06-18, `ToolAnnotations`).
-    pub destructive: bool,
-    /// Digest of the input schema's text.
-    pub schema: [u8; 8],
-}
-
-impl ToolFacts {
-    /// Whether a call may be repeated without harm, going by the server's own word.
-    #[must_use]
-    pub const fn is_repeatable(&self) -> bool {
-        self.read_only || self.idempotent
-    }
-}
-
 impl Catalogue {
     /// Learns from the answer to the `tools/list` with the raw id `id`. A page adds to what is known: lists may come in
     /// several.
     pub fn learn(&self, pool: PoolId, answer: &[u8], id: &str) {
-        if self.pools.get(&pool).is_some_and(|known| known.seen.iter().any(|seen| seen.is(answer, id))) {
+        if self.pools.get(&pool).is_some_and(|known| known.seen.as_ref().is_some_and(|seen| seen.is(answer, id))) {
             return;
         }
         let Some(page) = catalogue::page(answer) else { return };
         let mut known = self.pools.entry(pool).or_default();
-        if known.seen.len() >= MOST_SEEN {
-            known.seen.pop_front();
-        }
-        known.seen.extend(Seen::of(answer, id));
+        known.seen = Seen::of(answer, id);
         let known = &mut known.tools;
         for tool in page.tools {
             if known.len() >= MOST_TOOLS && !known.contains_key(&*tool.name) {
@@ -97,11 +71,17 @@ impl Catalogue {
             let facts = ToolFacts {
                 read_only: tool.read_only == Some(true),
                 idempotent: tool.idempotent == Some(true),
-                destructive: tool.destructive != Some(false),
+                destructive: tool.destructive == Some(true),
                 schema: digest(&[tool.input_schema.unwrap_or_default().as_bytes()]),
             };
             known.insert(tool.name.into_owned().into(), facts);
         }
+    }
+
+    /// Whether no tool of the pool is known.
+    #[must_use]
+    pub fn is_empty(&self, pool: PoolId) -> bool {
+        self.pools.get(&pool).is_none_or(|known| known.tools.is_empty())
     }
 
     /// What is known of a tool.

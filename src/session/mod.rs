@@ -14,16 +14,16 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 
-pub use catalogue::{Catalogue, ToolFacts};
+pub use catalogue::Catalogue;
 pub use moving::Turn;
 pub use token::Claim;
 pub use upkeep::Abandoned;
 
 use crate::clock::Clock;
 use crate::config::{SealingKey as ConfiguredKey, SessionSettings};
-use crate::exchange::{Exchange, Moored};
+use crate::exchange::{Exchange, Moored, carries_credentials};
 use crate::fleet::Fleet;
 use crate::names::SessionId;
 use crate::reject::Cause;
@@ -174,8 +174,7 @@ impl Sessions {
     /// [`Cause::SessionRequired`] and [`Cause::SessionUnknown`], as the names say; [`Cause::StoreAway`] where only the store
     /// could tell.
     pub async fn find(&self, exchange: &mut Exchange) -> Result<Option<Arc<Moored>>, Cause> {
-        let facts = exchange.tool().and_then(|name| self.catalogue.tool(exchange.pool.id, name));
-        exchange.repeatable = facts.is_some_and(|facts| facts.is_repeatable());
+        exchange.facts = exchange.tool().and_then(|name| self.catalogue.tool(exchange.pool.id, name));
         if exchange.opens_session() {
             exchange.openly = !carries_credentials(&exchange.headers);
             if exchange.pool.keeps_sessions() && self.is_full() {
@@ -269,6 +268,7 @@ impl Sessions {
         let berth = Arc::new(record.berth.clone());
         let moored = Moored::new(id, record.pool, record.journal.caller, times, berth);
         moored.was_opened(record.journal.open);
+        moored.is_spoken(&record.journal.initialize);
         self.remember(Arc::new(moored))
     }
 
@@ -318,13 +318,6 @@ impl Sessions {
         }
         (self.watcher)(&Event::Ended { session: moored.id, backend: self.name_of(moored, &berth) });
     }
-}
-
-/// Whether a request carries something that its sender alone may know. A header field whose name says so counts too, for
-/// many servers have one of their own.
-fn carries_credentials(headers: &HeaderMap) -> bool {
-    let secret = |name: &str| ["auth", "cookie", "token", "key", "secret"].iter().any(|part| name.contains(part));
-    headers.keys().any(|name| secret(name.as_str()))
 }
 
 /// The store took longer than it may.

@@ -8,9 +8,10 @@ use memchr::memmem;
 
 use super::token::Packed;
 use super::{Claim, Event, Sessions, rounds};
-use crate::exchange::{Act, Answer, Ask, Exchange, Heading, Lesson, Moored, Said};
+use crate::exchange::{Act, Answer, Ask, Call, Exchange, Heading, Lesson, Moored, Said};
 use crate::mcp::dialect::is_unknown_session;
 use crate::mcp::frame::peek_frame;
+use crate::mcp::sse;
 use crate::mcp::version::{Era, MCP_SESSION_ID};
 use crate::names::{Epoch, SessionId};
 use crate::reject::Cause;
@@ -47,7 +48,8 @@ impl Sessions {
     ) -> Result<Option<Lesson>, Cause> {
         let issued = answer.headers.remove(MCP_SESSION_ID);
         if exchange.era == Era::Modern {
-            return Ok(rounds::settle(exchange, heading, answer, &self.ring.load_full()));
+            let lesson = rounds::settle(exchange, heading, answer, &self.ring.load_full());
+            return Ok(lesson.or_else(|| self.teach(exchange, None, answer)));
         }
         if let Some(moored) = moored {
             return self.settle_known(exchange, moored, answer).await;
@@ -151,6 +153,7 @@ impl Sessions {
         let mut journal = Journal::new(params, moored.caller);
         journal.open = exchange.openly;
         moored.was_opened(exchange.openly);
+        moored.is_spoken(&journal.initialize);
         if let Some(JournalEdit::Result { result, protocol_version }) = answer.whole.as_deref().and_then(read_result) {
             journal.result = Some(result);
             journal.protocol_version = protocol_version;
@@ -173,6 +176,20 @@ impl Sessions {
             }
             None
         }))
+    }
+
+    /// Learns the tools from a list that no server was asked for, where none are known yet.
+    pub fn overhear(&self, exchange: &Exchange, answer: &Answer) {
+        let Ask::Call(Call { act: Act::ListTools, id, .. }) = &exchange.ask else { return };
+        let Some(whole) = answer.whole.as_deref().filter(|_| self.catalogue.is_empty(exchange.pool.id)) else { return };
+        let event = sse::events(whole).find_map(|event| event.data);
+        self.catalogue.learn(exchange.pool.id, event.as_deref().unwrap_or(whole), id);
+    }
+
+    /// Learns the tools from a list that another instance has heard, and what it says of the tool that is called.
+    pub fn learn_list(&self, exchange: &mut Exchange, message: &[u8]) {
+        self.catalogue.learn(exchange.pool.id, message, "0");
+        exchange.facts = exchange.tool().and_then(|name| self.catalogue.tool(exchange.pool.id, name));
     }
 
     /// What a plain success teaches: the journal's edits and the catalogue.

@@ -108,11 +108,11 @@ pub enum CachedMethod {
 /// Who shares a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CacheScope {
-    /// Each caller has its own; where nobody is authenticated, each address.
+    /// Each authorization context has its own; where there are no credentials, each session.
     Caller,
-    /// Each session has its own; where there is none, each caller.
+    /// Each session has its own.
     Session,
-    /// Whoever has the same value in a header field that a trusted proxy sets; without one, each caller has its own.
+    /// Whoever has the same value in a header field that a trusted proxy sets.
     Header(HeaderName),
     /// Everybody.
     Public,

@@ -48,8 +48,8 @@ section! { CACHE: OptionalTables "cache", "A rule that says whose results are ke
         form: period(SECOND, days(30)), doc: "How long a result is fresh." };
     SCOPE: Key<Text<CacheScope>> = key("scope", r#""caller""#,
         text(form::scope, "\"caller\", \"session\", \"public\", or \"header:\" and a header's name such as \"header:x-tenant\""),
-        "Who shares a result. A caller who is not authenticated is an address; where there is no session or no such header, it is the caller's own. A header is to be \
-         one that a trusted proxy sets, or clients choose whose results they see.");
+        "Who shares a result. A caller is all requests with the same credentials (and other header fields that may say who asks), else the session; where there is neither, or not the \
+         named header, nothing is kept. A header is to be one that a trusted proxy sets, or clients choose whose results they see.");
     STALE: Key<Period> = key("stale", r#""0s""#, period(Duration::ZERO, days(30)),
         "How long after that a result may still be shown: while one request fetches it anew, and while the backends are down.");
     NEGATIVE: Optional<Period> = Optional { name: "negative", absent: "such results are not kept", sample: r#""10s""#, form: period(SECOND, days(30)),
@@ -62,7 +62,7 @@ section! { CACHE: OptionalTables "cache", "A rule that says whose results are ke
     TRUST: Key<Flag> = key("trust", "false", Flag,
         "Whether tools are kept that say that they are destructive (destructiveHint), or do not say that they only read (readOnlyHint).");
     BYPASS: Key<Flag> = key("bypass", "false", Flag,
-        "Whether a client may ask past what is kept, with Cache-Control: no-cache.");
+        "Whether a client may ask past what is kept, with Cache-Control: no-cache, or \"moorline/cache\": \"no-cache\" in _meta.");
     TAGS: Optional<List<Text<Box<str>>>> = Optional { name: "tags", absent: "none", sample: r#"["products"]"#, form: SOME_TAGS,
         doc: "Names under which the results can be forgotten, at most eight." };
     INVALIDATES: Optional<List<Text<Glob>>> = Optional { name: "invalidates", absent: "nothing", sample: r#"["get_product", "search_*"]"#, form: ANY_NAMES,

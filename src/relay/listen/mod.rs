@@ -16,15 +16,14 @@ pub use listener::Listener;
 
 use super::body::RelayBody;
 use super::signal::Signal;
-use super::{Open, Settings};
+use super::{Ear, Open, Settings};
 use crate::clock::Clock;
 use crate::drain::Drain;
-use crate::exchange::{Act, Answer, Ask, Call, Exchange};
+use crate::exchange::{self, Act, Answer, Ask, Call, Exchange};
 use crate::mcp::listen::Filter;
 use crate::mcp::version::{MCP_SESSION_ID, X_ACCEL_BUFFERING};
 use crate::names::PoolId;
 use crate::reject::Cause;
-use crate::seal::digest;
 use crate::sweep::Sweep;
 use crate::wire::{Outgoing, Wire};
 use joined::{Joined, Opening};
@@ -45,11 +44,12 @@ pub struct Hub {
     sweep: Arc<Sweep<Signal>>,
     clock: Clock,
     drain: Drain,
+    ear: Ear,
 }
 
 impl Hub {
-    pub(super) fn new(sweep: Arc<Sweep<Signal>>, clock: Clock, drain: Drain) -> Self {
-        Self { joined: Mutex::default(), sweep, clock, drain }
+    pub(super) fn new(sweep: Arc<Sweep<Signal>>, (clock, drain): (Clock, Drain), ear: Ear) -> Self {
+        Self { joined: Mutex::default(), sweep, clock, drain, ear }
     }
 
     pub(super) async fn listen(
@@ -100,6 +100,7 @@ impl Hub {
             filter: key.filter.clone(),
             clock: self.clock.clone(),
             max_event: settings.inspect,
+            ear: Arc::clone(&self.ear),
         };
         let joined = Joined::start(source);
         all.insert(key, Arc::downgrade(&joined));
@@ -107,31 +108,10 @@ impl Hub {
     }
 }
 
-/// Header fields (or their beginnings) that change nothing about what a caller may hear. Whatever else differs keeps streams
-/// apart: servers authenticate by fields of many names.
-const HARMLESS: [&str; 10] = [
-    "accept",
-    "user-agent",
-    "content-",
-    "forwarded",
-    "x-forwarded-",
-    "x-real-ip",
-    "traceparent",
-    "tracestate",
-    "mcp-method",
-    "sec-fetch-",
-];
-
 /// Digest of everything by which a server could tell one client from another.
 fn context_of(exchange: &Exchange, headers: &HeaderMap) -> [u8; 16] {
     let caller = exchange.caller.digest();
-    let mut parts: Vec<&[u8]> = vec![&caller.0, exchange.uri.query().unwrap_or_default().as_bytes()];
-    let mut fields: Vec<(&str, &[u8])> =
-        headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    fields.retain(|(name, _)| !HARMLESS.iter().any(|harmless| name.starts_with(harmless)));
-    fields.sort_unstable();
-    parts.extend(fields.iter().flat_map(|(name, value)| [name.as_bytes(), *value]));
-    digest(&parts)
+    exchange::context_of(headers, &[&caller.0, exchange.uri.query().unwrap_or_default().as_bytes()])
 }
 
 fn stream(body: RelayBody) -> Response<RelayBody> {

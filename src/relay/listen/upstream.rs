@@ -26,6 +26,7 @@ use crate::mcp::listen::{Filter, acknowledged_filter};
 use crate::mcp::scanner::{Piece, Scanner};
 use crate::mcp::sse;
 use crate::names::BackendId;
+use crate::relay::Ear;
 use crate::wire::{Outgoing, Wire, WireBody};
 
 /// How long a backend may take to answer and to acknowledge.
@@ -49,6 +50,7 @@ pub struct Source {
     pub filter: Filter,
     pub clock: Clock,
     pub max_event: usize,
+    pub ear: Ear,
 }
 
 /// What an upstream stream says.
@@ -84,7 +86,10 @@ impl Source {
         loop {
             tokio::select! {
                 Some(said) = streams.next() => match said {
-                    Said::Frame(frame) => pass(shared, &frame),
+                    Said::Frame(frame) => {
+                        (self.ear)(self.pool.id, &frame);
+                        pass(shared, &frame);
+                    }
                     Said::Ended(backend) => {
                         heard.remove(&backend);
                         resting.failed(backend, self.clock.now());

@@ -133,6 +133,12 @@ pub trait Results: Send + Sync + fmt::Debug {
 
     /// How much is kept here.
     fn usage(&self) -> Usage;
+
+    /// Whether a result may still be shown, as far as it is known here what was forgotten.
+    fn is_good(&self, entry: &Entry) -> bool;
+
+    /// Whether other instances may wait for what this one fetches.
+    fn is_shared(&self) -> bool;
 }
 
 impl Entry {

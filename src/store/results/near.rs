@@ -100,13 +100,17 @@ impl Near {
             self.kept.remove(&key);
         }
     }
+}
+
+impl Results for Near {
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     fn is_good(&self, entry: &Entry) -> bool {
         self.forgotten.is_good(&entry.tags, entry.stamp)
     }
-}
 
-impl Results for Near {
     fn look(&self, key: &Key) -> Option<Arc<Entry>> {
         let entry = self.kept.get(key)?;
         if self.is_good(&entry) && entry.is_usable(self.now()) {

@@ -245,6 +245,14 @@ impl Desk {
 }
 
 impl Results for Shared {
+    fn is_shared(&self) -> bool {
+        self.desk.is_believed()
+    }
+
+    fn is_good(&self, entry: &Entry) -> bool {
+        self.desk.near.is_good(entry)
+    }
+
     fn look(&self, key: &Key) -> Option<Arc<Entry>> {
         self.desk.near.look(key)
     }
