@@ -69,6 +69,11 @@ impl Session {
         Self { addr, ..self.clone() }
     }
 
+    /// Another session of the same server.
+    pub fn other(&self, id: String) -> Self {
+        Self { id, ..self.clone() }
+    }
+
     /// The field that names it.
     pub fn header(&self) -> String {
         format!("Mcp-Session-Id: {}", self.id)

@@ -8,6 +8,7 @@ mod support;
 mod support_sdk;
 
 mod backends;
+mod cache;
 mod credentials;
 mod cut_off;
 mod fleet;

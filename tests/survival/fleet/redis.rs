@@ -59,6 +59,11 @@ impl Redis {
         ask(self.addr, &["HLEN", "moorline:{keys}:ring"]).as_u64().expect("it is a number")
     }
 
+    /// Cuts off all who listen to its channels.
+    pub fn silence(&self) {
+        ask(self.addr, &["CLIENT", "KILL", "TYPE", "pubsub"]);
+    }
+
     fn run(&mut self) {
         let mut command = program();
         command.args(["--port", &self.addr.port().to_string(), "--bind", "127.0.0.1", "--save", ""]);
