@@ -25,10 +25,13 @@ use crate::relay::{Lost, Mend, Mended, Relay, RelayBody, Sent};
 use crate::route::Route;
 use crate::session::Sessions;
 use crate::toll::Toll;
-use errand::Errand;
+use errand::{Errand, stream_follows};
 
 /// How often a request is sent at most, as long as it provably was not executed or may be executed twice.
 const MOST_TRIES: usize = 3;
+
+/// A connection that breaks sooner than this, before anything was sent, is made once more after as long.
+const DYING: Duration = Duration::from_millis(50);
 
 /// How long a notification stream waits before it looks for its session again; doubled up to the longest.
 const SHORTEST_REST: Duration = Duration::from_millis(100);
@@ -37,10 +40,6 @@ const LONGEST_REST: Duration = Duration::from_secs(2);
 /// How often a notification stream that its server takes for a second one is asked for again: a client may come back before the
 /// end of its earlier stream has got through to the server. One and a half seconds in all.
 const SECOND_STREAM_TRIES: usize = 4;
-
-/// How long a request lets its session's notification stream go first after a move, and how often it looks.
-const STREAM_FIRST: Duration = Duration::from_secs(1);
-const LOOK: Duration = Duration::from_millis(5);
 
 /// The stations, in the order of the walk. Each worker thread has its own walk; all but the relay are shared.
 pub struct Walk {
@@ -200,7 +199,8 @@ impl Walk {
     async fn deliver(&self, errand: &mut Errand, trail: &mut Trail) -> Result<Settled, Stop> {
         let mut tried = Vec::new();
         let mut last = None;
-        for _ in 0..MOST_TRIES {
+        for round in 0..MOST_TRIES {
+            let begun = self.relay.now();
             let (heading, trouble) = match self.route.choose(&errand.exchange, errand.moored.as_ref(), &tried) {
                 Ok(heading) => {
                     let heading = self.leave(errand, heading).await;
@@ -214,6 +214,13 @@ impl Walk {
             };
             if let Trouble::Broken(cause) = &trouble {
                 last = Some(cause.clone());
+            }
+            let took = self.relay.now().saturating_duration_since(begun);
+            if round == 0 && errand.moored.is_some() && trouble == (Trouble::Unsent { refused: false }) && took < DYING
+            {
+                // A process that is just dying resets whom it has not accepted; a moment later it refuses, and the session moves.
+                tokio::time::sleep(DYING).await;
+                continue;
             }
             Box::pin(self.overcome(trouble, errand, heading, &mut tried)).await?;
         }
@@ -378,14 +385,4 @@ fn refunded(permit: Option<Arc<Permit>>, cause: Cause) -> Cause {
         permit.refund();
     }
     cause
-}
-
-/// Lets the notification stream of a session that has moved go first: what its new server asks there would be lost.
-async fn stream_follows(moored: &Moored) {
-    for _ in 0..STREAM_FIRST.as_millis() / LOOK.as_millis() {
-        if !moored.awaits_stream() {
-            return;
-        }
-        tokio::time::sleep(LOOK).await;
-    }
 }

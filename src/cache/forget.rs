@@ -96,7 +96,9 @@ impl Cache {
     #[must_use]
     pub fn learn(self: &Arc<Self>, exchange: &Exchange, answer: &Answer, others: Option<Lesson>) -> Option<Lesson> {
         match &exchange.ask {
-            Ask::Call(Call { act: Act::ListTools, .. }) => self.learn_list(exchange, answer, others),
+            Ask::Call(Call { act: Act::ListTools, .. }) if self.results.is_shared() => {
+                self.learn_list(exchange, answer, others)
+            }
             _ => others,
         }
     }

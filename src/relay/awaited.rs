@@ -24,6 +24,11 @@ impl Awaited {
         self.asker.ids.is_empty()
     }
 
+    /// Whether anything is learnt from what passes.
+    pub const fn learns(&self) -> bool {
+        self.lesson.is_some()
+    }
+
     /// Another answer goes on where this one has left off.
     pub fn learn(&mut self, lesson: Option<Lesson>) {
         self.lesson = lesson.or(self.lesson.take());

@@ -195,6 +195,7 @@ impl Events {
         }
         for piece in self.scanner.feed(chunk) {
             if let Piece::Events(block) = &piece
+                && self.awaited.learns()
                 && is_weighed(block)
             {
                 self.awaited.overhear(block);

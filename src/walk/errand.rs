@@ -1,6 +1,7 @@
 //! One request on its way to a backend.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -10,6 +11,10 @@ use crate::exchange::{Ask, Exchange, Moored};
 use crate::limit::Permit;
 use crate::relay::Sent;
 use crate::wire::Outgoing;
+
+/// How long a request lets its session's notification stream go first after a move, and how often it looks.
+const STREAM_FIRST: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// One request on its way: who asks what, what is sent, and the session that it belongs to.
 pub(super) struct Errand {
@@ -37,5 +42,15 @@ impl Errand {
     /// Whether a server refuses a notification stream because it still has the one before it, whose end it has not noticed yet.
     pub fn is_second_stream(&self, sent: &Sent) -> bool {
         self.is_stream() && sent.answer.status == StatusCode::CONFLICT
+    }
+}
+
+/// Lets the notification stream of a session that has moved go first: what its new server asks there would be lost.
+pub(super) async fn stream_follows(moored: &Moored) {
+    for _ in 0..STREAM_FIRST.as_millis() / LOOK.as_millis() {
+        if !moored.awaits_stream() {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
