@@ -317,6 +317,15 @@ fn the_same_arguments_share_however_they_are_written_and_others_do_not() {
 }
 
 #[test]
+fn clients_of_another_site_do_not_share_and_those_of_another_address_do() {
+    let shop = Shop::new(Kind::Modern);
+    let gateway = setup(&shop, PUBLIC).key("allowed_hosts = [\"a.example\", \"b.example\"]").start();
+    let ask = |host: &str| source(&call_with(&gateway, "reads", "{}", &[&format!("Host: {host}")]));
+    assert_eq!([ask("a.example"), ask("b.example"), ask("a.example:8080")], ["miss", "miss", "hit"]);
+    assert_eq!([ask("127.0.0.1:8001"), ask("127.0.0.1:8002"), ask("[::1]:8003")], ["miss", "hit", "hit"]);
+}
+
+#[test]
 fn arguments_count_as_the_rule_says() {
     let shop = Shop::new(Kind::Modern);
     let rules = r#"{ tools = ["a"], ttl = "1h", scope = "public", trust = true, arguments = { ignore = ["request_id"], lowercase = ["q"], trim = ["q"] } },

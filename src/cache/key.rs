@@ -1,14 +1,15 @@
 //! The key: a digest of all that a result depends on. Two requests have the same key only if the same answer is right for both,
 //! and two callers only if the scope says so. What is not understood is left out of the cache, never out of the key.
 
+use std::net::Ipv4Addr;
 use std::sync::LazyLock;
 
 use blake3::Hasher;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::kept::META_KEY;
 use super::rules::{Policy, Rule};
-use crate::config::CacheScope;
+use crate::config::{CacheScope, HostPolicy};
 use crate::exchange::{Ask, Exchange, Moored, carries_credentials, context_of};
 use crate::mcp::canonical::{self, Selection};
 use crate::mcp::raw;
@@ -45,8 +46,7 @@ pub fn of(exchange: &Exchange, moored: Option<&Moored>, policy: &Policy) -> Opti
     part(&mut hasher, &exchange.pool.id.0.to_be_bytes());
     part(&mut hasher, call.method.as_bytes());
     // Servers see for which host the client has asked, and its query.
-    part(&mut hasher, exchange.host.as_ref().map_or(b"".as_slice(), |host| host.as_bytes()));
-    part(&mut hasher, exchange.headers.get("x-forwarded-host").map_or(b"".as_slice(), |host| host.as_bytes()));
+    part(&mut hasher, &host(exchange));
     part(&mut hasher, exchange.uri.query().unwrap_or_default().as_bytes());
     part(&mut hasher, exchange.facts.map_or([0; 8], |facts| facts.schema).as_slice());
     match (exchange.era, moored) {
@@ -73,6 +73,25 @@ pub fn of(exchange: &Exchange, moored: Option<&Moored>, policy: &Policy) -> Opti
             Some(Keys { own: key(&hasher), public: public.then(|| key(&shared)) })
         }
     }
+}
+
+/// For which host the client has asked. An address and a port name an instance, and no site: clients reach each instance by
+/// another, where nothing stands in front of them.
+fn host(exchange: &Exchange) -> Vec<u8> {
+    let forwarded = exchange.headers.get("x-forwarded-host").map(HeaderValue::as_bytes);
+    let asked = exchange.host.as_ref().map_or(b"".as_slice(), HeaderValue::as_bytes);
+    let site = match exchange.pool.settings().host {
+        HostPolicy::Client => asked,
+        HostPolicy::Backend => site(asked),
+    };
+    [site, b" ", forwarded.unwrap_or_default()].concat()
+}
+
+/// The name in a `Host`, without its port; nothing where it is an address.
+fn site(host: &[u8]) -> &[u8] {
+    let Some(text) = raw::utf8(host).filter(|text| !text.starts_with('[')) else { return b"" };
+    let name = text.rsplit_once(':').map_or(text, |(name, _)| name);
+    if name.parse::<Ipv4Addr>().is_ok() { b"" } else { name.as_bytes() }
 }
 
 fn version(headers: &HeaderMap) -> &[u8] {
@@ -154,4 +173,24 @@ fn part(hasher: &mut Hasher, bytes: &[u8]) {
 
 fn key(hasher: &Hasher) -> Key {
     Key(*hasher.finalize().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_no_site() {
+        for (host, wanted) in [
+            ("127.0.0.1:8211", ""),
+            ("10.0.0.7", ""),
+            ("[::1]:8080", ""),
+            ("a.example:8080", "a.example"),
+            ("a.example", "a.example"),
+            ("localhost", "localhost"),
+            ("", ""),
+        ] {
+            assert_eq!(site(host.as_bytes()), wanted.as_bytes(), "{host}");
+        }
+    }
 }
