@@ -143,12 +143,7 @@ fn scope(hasher: &mut Hasher, exchange: &Exchange, moored: Option<&Moored>, rule
         }
         CacheScope::Header(name) => {
             part(hasher, b"header");
-            // Of two values a server may read the one and a proxy have set the other.
-            let mut values = exchange.headers.get_all(name).iter();
-            let (Some(value), None, true) = (values.next(), values.next(), exchange.origin.trusted) else {
-                return None;
-            };
-            part(hasher, value.as_bytes());
+            part(hasher, exchange.vouched(name)?.as_bytes());
         }
         CacheScope::Caller => {
             // An address is nobody: a whole office may share it. Without credentials the session is the least that tells

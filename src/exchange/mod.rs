@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
 pub use context::{carries_credentials, context_of};
 pub use moored::{Busy, Moored, Opened};
@@ -267,6 +267,15 @@ impl Exchange {
     #[must_use]
     pub fn wants_session(&self) -> bool {
         self.era == Era::Legacy && !self.opens_session() && !matches!(self.ask, Ask::Plain)
+    }
+
+    /// The value of a header field that names somebody. One that anybody can send would let everybody choose who to be: only a
+    /// trusted proxy's counts, and not where the client's own stands beside it.
+    #[must_use]
+    pub fn vouched(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next().filter(|_| self.origin.trusted)?;
+        values.next().is_none().then_some(value)
     }
 
     /// The tool that it calls.

@@ -2,8 +2,6 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderName, HeaderValue};
-
 use super::rules::{AskerFacts, Rule};
 use crate::config::LimitKey;
 use crate::exchange::{Ask, Exchange};
@@ -20,7 +18,7 @@ impl Rule {
             LimitKey::Tool => tool(tool_or(method, name)),
             LimitKey::CallerTool => caller_tool(asker.caller, tool_or(method, name)),
             LimitKey::Header(header) => {
-                tenant(asker.exchange, header).map_or(asker.caller, |value| hashed(&[b"header", value.as_bytes()]))
+                asker.exchange.vouched(header).map_or(asker.caller, |value| hashed(&[b"header", value.as_bytes()]))
             }
             LimitKey::Global => Subject(0),
         }
@@ -78,7 +76,7 @@ impl Rule {
             LimitKey::Tool => tool()?.into(),
             LimitKey::CallerTool => format!("{caller} {}", tool()?),
             LimitKey::Header(header) => {
-                let value = tenant(exchange, header).and_then(|value| value.to_str().ok());
+                let value = exchange.vouched(header).and_then(|value| value.to_str().ok());
                 value.map_or_else(|| caller.to_string(), str::to_owned)
             }
             LimitKey::Global => String::new(),
@@ -89,14 +87,6 @@ impl Rule {
 /// The tool that is called; for other methods the method, since what they name is without end.
 fn tool_or<'a>(method: &'a str, name: Option<&'a str>) -> &'a str {
     name.filter(|_| method == "tools/call").unwrap_or(method)
-}
-
-/// The value of a field that names an account. One that anybody can send would let everybody choose an account: only a
-/// trusted proxy's counts, and not where the client's own stands beside it.
-fn tenant<'a>(exchange: &'a Exchange, header: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = exchange.headers.get_all(header).iter();
-    let value = values.next().filter(|_| exchange.origin.trusted)?;
-    values.next().is_none().then_some(value)
 }
 
 /// The account of an address. An IPv6 client has a whole network of addresses to choose from: they count as one.
