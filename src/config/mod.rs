@@ -2,6 +2,7 @@
 //! with its place. Builds nothing from the settings, keeps nothing alive, and watches no file.
 
 mod address;
+mod allow;
 mod cache;
 mod credential;
 mod duration;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use address::{AddressRange, RangeError};
+pub use allow::{AllowRule, AllowTarget};
 pub use cache::{
     CacheArguments, CacheInvalidation, CacheRule, CacheScope, CacheSettings, CacheTarget, CachedMethod, Pointer,
     ProtocolCache, ResultsSettings,

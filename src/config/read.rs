@@ -13,7 +13,7 @@ use super::settings::{
 };
 use super::shared::RedisUrl;
 use super::tree::{Given, Optional, Reader, Row, Section, Sink};
-use super::{cache, duration, limit, pool, schema};
+use super::{allow, cache, duration, limit, pool, schema};
 
 /// Reads the document. The faults are in the sink; if there are any, the settings are not to be used.
 pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
@@ -35,6 +35,7 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         believes_headers: !trusted_proxies.is_empty() || top.is_bad(&schema::TRUSTED_PROXIES),
     };
     let (limits, limit, upstreams) = limit::read(&mut top, &around);
+    let allow = allow::read(&mut top, &around);
     let (results, cache) = cache::read(&mut top, &around);
     Config {
         listen: listen.into_iter().map(|(_, addr)| addr).collect(),
@@ -50,6 +51,7 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         bounds: bounds(&mut top.below(&schema::BOUNDS)),
         stream: stream(&mut top.below(&schema::STREAM)),
         log: log(&mut top.below(&schema::LOG)),
+        allow,
         limits,
         limit,
         upstreams,

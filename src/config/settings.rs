@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::Uri;
 
 use super::address::AddressRange;
+use super::allow::AllowRule;
 use super::cache::{CacheSettings, ProtocolCache, ResultsSettings};
 use super::credential::Credential;
 use super::fault::Faults;
@@ -43,6 +44,8 @@ pub struct Config {
     pub bounds: Bounds,
     /// How event streams are kept.
     pub stream: StreamSettings,
+    /// Who may do what.
+    pub allow: Vec<AllowRule>,
     /// What all limits share.
     pub limits: LimitsSettings,
     /// The limits, those of the preset first. No two limits or upstreams share a name.

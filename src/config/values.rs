@@ -131,6 +131,15 @@ pub(super) fn name(text: &str) -> Result<String, Complaint> {
     Ok(text.to_owned())
 }
 
+/// A scope (RFC 6749 §3.3).
+pub(super) fn scope(text: &str) -> Result<Box<str>, Complaint> {
+    let plain = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    if text.is_empty() || text.len() > 128 || !text.bytes().all(plain) {
+        return Err(Complaint::bad(format!("`{}` is not a scope", text.escape_debug())));
+    }
+    Ok(text.into())
+}
+
 /// A host name or address without a port, in lower case.
 pub(super) fn host(text: &str) -> Result<String, Complaint> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);

@@ -74,13 +74,15 @@ macro_rules! section {
     };
 }
 
+pub(super) mod allow;
 pub(super) mod cache;
 pub(super) mod limit;
 
+use allow::ALLOW;
 use cache::{ARGUMENTS, CACHE, RESULTS};
 use limit::{ADAPTIVE_MAX, LIMIT, LIMITS, REFUSED, TOKENS, UPSTREAM};
 
-section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &LOG, &LIMITS, &LIMIT, &UPSTREAM, &RESULTS, &CACHE, &POOL];
+section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &ALLOW, &LOG, &LIMITS, &LIMIT, &UPSTREAM, &RESULTS, &CACHE, &POOL];
     LISTEN: Key<List<Text<SocketAddr>>> = key("listen", r#""127.0.0.1:8080""#, List { element: SOCKET, min: 1, max: 16, bare: true },
         "Where clients connect. Port 0 takes any free port.");
     ADMIN: Key<OffOr<Text<SocketAddr>>> = key("admin", r#""127.0.0.1:9090""#, OffOr(SOCKET),
@@ -336,9 +338,9 @@ pub(super) static RESTART: [(&str, Same); 11] = [
 ];
 
 /// Every section, in the order of the reference.
-pub(super) fn sections() -> [&'static Section; 19] {
+pub(super) fn sections() -> [&'static Section; 20] {
     [
-        &TOP, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &LOG, &LIMITS, &LIMIT, &UPSTREAM, &TOKENS, &REFUSED,
+        &TOP, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &ALLOW, &LOG, &LIMITS, &LIMIT, &UPSTREAM, &TOKENS, &REFUSED,
         &RESULTS, &CACHE, &ARGUMENTS, &POOL, &HEALTH, &BACKEND,
     ]
 }
