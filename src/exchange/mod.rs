@@ -1,6 +1,7 @@
 //! One client request on its walk, and what the stations tell each other about it, in typed fields. Facts only: it
 //! decides nothing and does no I/O.
 
+mod certificate;
 mod context;
 mod moored;
 
@@ -12,6 +13,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
+pub use certificate::{Certificate, MAX_NAMES};
 pub use context::{carries_credentials, context_of};
 pub use moored::{Busy, Moored, Opened};
 
@@ -88,16 +90,28 @@ pub struct Hop {
     pub addr: HeaderValue,
     /// An element of `Forwarded` (RFC 7239) without the host.
     pub forwarded: HeaderValue,
+    /// What the connection was opened for: `http`, or `https` where it runs over TLS.
+    pub proto: &'static str,
 }
 
 impl Hop {
-    /// The forms of `peer`.
+    /// The forms of `peer` on a plain connection.
     #[must_use]
     pub fn new(peer: SocketAddr) -> Self {
+        Self::over(peer, "http")
+    }
+
+    /// The forms of `peer` on a connection over TLS.
+    #[must_use]
+    pub fn secure(peer: SocketAddr) -> Self {
+        Self::over(peer, "https")
+    }
+
+    fn over(peer: SocketAddr, proto: &'static str) -> Self {
         let addr = peer.ip().to_canonical();
         let node = if addr.is_ipv6() { format!("\"[{addr}]\"") } else { addr.to_string() };
         let value = |text: String| HeaderValue::try_from(text).expect("an address may stand in a header field");
-        Self { addr: value(addr.to_string()), forwarded: value(format!("for={node};proto=http")) }
+        Self { addr: value(addr.to_string()), forwarded: value(format!("for={node};proto={proto}")), proto }
     }
 }
 

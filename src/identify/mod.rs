@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 
 use crate::clock::Clock;
 use crate::config::{AddressRange, Bounds};
-use crate::exchange::{Ask, Call, Caller, Exchange, Hop, Said, WELL_KNOWN};
+use crate::exchange::{Ask, Call, Caller, Certificate, Exchange, Hop, Said, WELL_KNOWN};
 use crate::fleet::Fleet;
 use crate::mcp::accept::Accepts;
 use crate::mcp::envelope::{self, Body, Kind, Message};
@@ -53,6 +53,10 @@ pub struct Connection {
     pub hop: Arc<Hop>,
     /// Whether the listener can only be reached from this machine.
     pub loopback: bool,
+    /// Whether it runs over TLS.
+    pub secure: bool,
+    /// The certificate that the client has shown and that was verified, where it has shown one.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Identify {

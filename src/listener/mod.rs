@@ -77,7 +77,10 @@ impl Workers {
     pub async fn accept(self: Arc<Self>, listener: TcpListener, drain: Drain) {
         let _open = Open::count(&self.open);
         let loopback = listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback());
-        let place = |stream, peer| self.place(stream, Connection { peer, loopback, hop: Arc::new(Hop::new(peer)) });
+        let place = |stream, peer| {
+            let hop = Arc::new(Hop::new(peer));
+            self.place(stream, Connection { peer, loopback, hop, secure: false, certificate: None });
+        };
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,

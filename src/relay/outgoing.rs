@@ -101,7 +101,7 @@ fn forward(headers: &mut HeaderMap, exchange: &Exchange) {
     append(headers, FORWARDED, element, *trusted);
     append(headers, X_FORWARDED_FOR, Some(hop.addr.clone()), *trusted);
     if !trusted || !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(hop.proto));
     }
     if !trusted || !headers.contains_key(X_FORWARDED_HOST) {
         match &exchange.host {
