@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 
 use crate::config::{OnLimit, Refusals};
@@ -39,6 +39,14 @@ pub enum Cause {
     NotAcceptable,
     /// `Host` or `Origin` names somebody that may not speak to this listener (DNS rebinding).
     ForeignHost(&'static str),
+    /// The caller has not said who it is, or nothing that can be believed.
+    Unauthenticated(Box<Challenge>),
+    /// The caller's credential does not reach this far (RFC 6750 §3.1, `insufficient_scope`).
+    InsufficientScope(Box<Challenge>),
+    /// The caller is known, and may not do what the text names.
+    NotAllowed(Box<str>),
+    /// Who the caller is cannot be checked now.
+    IdentityAway,
     /// No pool has this path.
     NoSuchPath,
     /// The pool keeps sessions and the request names none.
@@ -69,6 +77,15 @@ pub enum Cause {
     Limited(Box<Limited>),
     /// Whether a limit is exceeded cannot be said now, and the configuration wants it to be refused then.
     LimitsAway,
+}
+
+/// What a client is told that has to authenticate itself, or to do so with more scopes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// The value of `WWW-Authenticate` (RFC 9110 §11.6.1).
+    pub header: HeaderValue,
+    /// What is wrong, for people.
+    pub text: Cow<'static, str>,
 }
 
 /// Which limit is exceeded, and what the client is told of it.
@@ -160,7 +177,7 @@ impl Cause {
     #[must_use]
     pub fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::NoBackend | Self::StoreAway | Self::LimitsAway => Some(2),
+            Self::NoBackend | Self::StoreAway | Self::LimitsAway | Self::IdentityAway => Some(2),
             Self::Draining | Self::Overloaded => Some(1),
             Self::Full(_) => Some(10),
             Self::Limited(limited) => Some(limited.retry_after),
@@ -225,6 +242,10 @@ impl Cause {
             Self::MediaType => http("media_type", 415, "send the message as Content-Type: application/json"),
             Self::NotAcceptable => http("not_acceptable", 406, "the Accept header must allow application/json and text/event-stream (for GET: text/event-stream)"),
             Self::ForeignHost(header) => http("foreign_host", 403, format!("the {header} header names a host that may not use this listener; add it to allowed_hosts if it should")),
+            Self::Unauthenticated(challenge) => http("unauthenticated", 401, challenge.text.clone()),
+            Self::InsufficientScope(challenge) => http("insufficient_scope", 403, challenge.text.clone()),
+            Self::NotAllowed(what) => http("not_allowed", 403, format!("`{what}` is not for this caller; ask whoever runs this gateway for the right to use it")),
+            Self::IdentityAway => http("identity_away", 503, "who you are cannot be checked at the moment; try again shortly"),
             Self::NoSuchPath => http("no_such_path", 404, "no pool is served at this path"),
             Self::SessionRequired => http("session_required", 400, "this endpoint keeps sessions: send the Mcp-Session-Id that initialize gave, or initialize first"),
             Self::SessionUnknown => http("session_unknown", 404, "session not found: it has ended or expired, or never was; start a new one with initialize"),
@@ -257,8 +278,12 @@ impl Reject {
         if let Some(secs) = self.cause.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(secs));
         }
-        if let Cause::Limited(limited) = &self.cause {
-            headers.extend(limited.headers.iter().cloned());
+        match &self.cause {
+            Cause::Limited(limited) => headers.extend(limited.headers.iter().cloned()),
+            Cause::Unauthenticated(challenge) | Cause::InsufficientScope(challenge) => {
+                headers.insert(WWW_AUTHENTICATE, challenge.header.clone());
+            }
+            _ => {}
         }
         if self.cause == Cause::MethodNotAllowed {
             headers.insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
@@ -295,8 +320,9 @@ impl Reject {
         Some(self.cause.to_tool_result(id, complete))
     }
 
-    /// A 404 always stays a 404: it is how clients learn that a session is gone, and none tears down on it. In a 200 a
-    /// client must find its request's id, or it waits for ever; unless it waits for nothing.
+    /// A 404 always stays a 404: it is how clients learn that a session is gone, and none tears down on it. So does what makes a
+    /// client log in: it looks at the status. In a 200 a client must find its request's id, or it waits for ever; unless it
+    /// waits for nothing.
     fn in_a_200(&self, dress: Refusals) -> bool {
         let form = if let Cause::Limited(limited) = &self.cause { limited.form } else { OnLimit::Auto };
         let dress = match form {
@@ -304,7 +330,8 @@ impl Reject {
             OnLimit::Http => Refusals::Http,
             OnLimit::JsonRpc => Refusals::JsonRpc,
         };
-        let can = self.cause.status() != StatusCode::NOT_FOUND;
+        let asks_to_log_in = matches!(self.cause, Cause::Unauthenticated(_) | Cause::InsufficientScope(_));
+        let can = self.cause.status() != StatusCode::NOT_FOUND && !asks_to_log_in;
         let finds_its_id = !self.asker.ids.is_empty();
         match dress {
             Refusals::Auto => can && self.asker.fragile && (finds_its_id || self.asker.unanswered),

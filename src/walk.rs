@@ -101,7 +101,7 @@ impl Walk {
             Err(cause) => return Err(cause.to(exchange.asker)),
         };
         if self.cache.holds_back(&exchange, moored.as_ref()) {
-            return Ok(self.relay.say(Answer::accepted()));
+            return Ok(self.relay.say(&exchange, Answer::accepted()));
         }
         if let Some(list) = self.cache.list_for(&exchange).await {
             self.sessions.learn_list(&mut exchange, &list);
@@ -117,10 +117,11 @@ impl Walk {
         let fetch = match looked {
             Looked::Found(answer, refresh) => {
                 self.sessions.overhear(&exchange, &answer);
+                let response = permitted(permit, self.relay.say(&exchange, answer));
                 if let Some(fetch) = refresh {
                     self.refresh(exchange, moored, fetch);
                 }
-                return Ok(permitted(permit, self.relay.say(answer)));
+                return Ok(response);
             }
             Looked::Lead(fetch) => Some(fetch),
             Looked::Past | Looked::Bypass => None,
@@ -153,7 +154,7 @@ impl Walk {
         let permit = errand.permit.clone();
         match self.deliver_stream_too(&mut errand, trail).await {
             Ok((sent, lesson)) => Ok(permitted(permit, self.respond(errand, sent, lesson))),
-            Err(Stop::Answered(answer)) => Ok(permitted(permit, self.relay.say(answer))),
+            Err(Stop::Answered(answer)) => Ok(permitted(permit, self.relay.say(&errand.exchange, answer))),
             Err(Stop::Refused(cause)) => {
                 let permit = permit.filter(|_| !errand.ran);
                 Err(refunded(permit, cause).to(errand.exchange.asker))

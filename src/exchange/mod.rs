@@ -4,6 +4,7 @@
 mod certificate;
 mod context;
 mod moored;
+mod veil;
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -16,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 pub use certificate::{Certificate, MAX_NAMES};
 pub use context::{carries_credentials, context_of};
 pub use moored::{Busy, Moored, Opened};
+pub use veil::Veil;
 
 use crate::fleet::{Backend, Pool};
 use crate::mcp::version::Era;
@@ -43,6 +45,8 @@ pub struct Exchange {
     pub facts: Option<ToolFacts>,
     /// Whether its result is looked into, whatever it asks for.
     pub inspected: bool,
+    /// What its caller is shown of lists of tools, where that is not all.
+    pub veil: Option<Veil>,
     /// Whether it opens a session without credentials.
     pub openly: bool,
     /// To whom a refusal would go.

@@ -103,6 +103,7 @@ impl Identify {
             asker: facts.asker,
             facts: None,
             inspected: false,
+            veil: None,
             openly: false,
             origin,
             resumes: resumes(&parts.headers),

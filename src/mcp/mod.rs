@@ -20,6 +20,7 @@ pub mod replay;
 pub mod scanner;
 pub mod splice;
 pub mod sse;
+pub mod tool_list;
 pub mod version;
 
 #[cfg(test)]

@@ -18,9 +18,10 @@ use super::body::{Hold, Kept};
 use super::mend::{Mend, Mended, Mending, Mends, is_there};
 use super::scale::{Scale, Weigh, is_weighed};
 use super::signal::{Sign, Signal, Source};
+use super::veiled;
 use super::{Ear, Sent, Settings};
 use crate::drain::Drain;
-use crate::exchange::{Ask, Exchange, Lesson};
+use crate::exchange::{Ask, Exchange, Lesson, Veil};
 use crate::mcp::crossing::{needs_rewrite, rewrite_block};
 use crate::mcp::scanner::{Piece, Scanner};
 use crate::mcp::sse::{self, HEARTBEAT, retry_frame};
@@ -42,6 +43,7 @@ pub struct Events {
     pool: PoolId,
     ear: Ear,
     awaited: Awaited,
+    veil: Option<Veil>,
     resumable: bool,
     /// An event was too large to be read: it may have been the response.
     unread: bool,
@@ -82,7 +84,8 @@ impl Events {
             // Measured: with this, every client comes back after an outage of some seconds; without, it gives up for good.
             out.push_back(retry_frame(u64::try_from(settings.retry.as_millis()).unwrap_or(u64::MAX)));
         }
-        let bound = if lesson.is_some() || weigh.is_some() { settings.inspect } else { settings.max_event };
+        let reads = lesson.is_some() || weigh.is_some() || exchange.veil.is_some();
+        let bound = if reads { settings.inspect } else { settings.max_event };
         let mut events = Self {
             body: Some(body),
             scanner: Scanner::new(bound),
@@ -92,6 +95,7 @@ impl Events {
             pool: exchange.pool.id,
             ear,
             awaited: Awaited::new(exchange.asker.clone(), lesson),
+            veil: exchange.veil.clone(),
             resumable: false,
             unread: false,
             standing,
@@ -209,6 +213,9 @@ impl Events {
     fn take(&mut self, piece: Piece) {
         let bytes = match piece {
             Piece::Events(bytes) => self.look_at(bytes),
+            Piece::Part(_) if self.veil.is_some() => {
+                return self.fail(&Cause::BadGateway("an event is longer than bounds.inspect, and cannot be read".into()));
+            }
             Piece::Part(bytes) => {
                 self.unread = true;
                 bytes
@@ -230,7 +237,11 @@ impl Events {
             let last = sse::events(&block).filter_map(|event| event.id.map(|id| Box::from(&*id))).last();
             self.last_id = last.or(self.last_id.take());
         }
-        self.awaited.look_at(&block).map_or(block, Bytes::from)
+        let block = self.awaited.look_at(&block).map_or(block, Bytes::from);
+        match &self.veil {
+            Some(veil) => veiled::block(veil, block),
+            None => block,
+        }
     }
 
     /// The backend ended the stream in good order.

@@ -14,6 +14,7 @@ mod sent;
 mod signal;
 mod streams;
 mod usable;
+mod veiled;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -195,6 +196,11 @@ impl Relay {
             answer.whole = Some(start.clone());
         }
         check(exchange, &answer, &start).map_err(Lost::Failed)?;
+        if rest.is_some() && exchange.veil.is_some() {
+            return Err(Lost::Failed(Cause::BadGateway(
+                "its list of tools is longer than bounds.inspect, and cannot be read".into(),
+            )));
+        }
         let rest = rest.map(|body| (start, body));
         Ok(Sent { answer, rest, hold, mark: heading.mark(), weigh: None })
     }
@@ -263,7 +269,7 @@ impl Relay {
         let body = match (whole, rest) {
             (Some(whole), _) => {
                 headers.remove(CONTENT_LENGTH);
-                RelayBody::whole(whole)
+                RelayBody::whole(veiled::whole(exchange, whole, false))
             }
             (None, Some((start, body))) if is_stream(&headers) => {
                 headers.remove(CONTENT_LENGTH);
@@ -283,10 +289,11 @@ impl Relay {
         response
     }
 
-    /// An answer of our own, which no backend gave.
+    /// An answer of our own, which no backend gave just now.
     #[must_use]
-    pub fn say(&self, answer: Answer) -> Response<RelayBody> {
-        let mut response = Response::new(RelayBody::whole(answer.whole.unwrap_or_default()));
+    pub fn say(&self, exchange: &Exchange, answer: Answer) -> Response<RelayBody> {
+        let whole = veiled::whole(exchange, answer.whole.unwrap_or_default(), is_stream(&answer.headers));
+        let mut response = Response::new(RelayBody::whole(whole));
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
         response
