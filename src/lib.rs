@@ -3,6 +3,8 @@
 
 pub mod admin;
 pub mod app;
+pub mod auth;
+pub mod authorize;
 pub mod cache;
 pub mod cli;
 pub mod clock;

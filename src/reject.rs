@@ -41,6 +41,8 @@ pub enum Cause {
     ForeignHost(&'static str),
     /// The caller has not said who it is, or nothing that can be believed.
     Unauthenticated(Box<Challenge>),
+    /// What the caller shows as its credential is none; the text says why.
+    BadCredential(Cow<'static, str>),
     /// The caller's credential does not reach this far (RFC 6750 §3.1, `insufficient_scope`).
     InsufficientScope(Box<Challenge>),
     /// The caller is known, and may not do what the text names.
@@ -63,6 +65,8 @@ pub enum Cause {
     StoreAway,
     /// As many sessions (or streams) as the configuration allows.
     Full(&'static str),
+    /// The caller has as many sessions as one caller may have.
+    ManySessions(usize),
     /// The backend broke the rules of HTTP, or broke off; the text says how.
     BadGateway(String),
     /// The backend refused the connection, or it broke before an answer came.
@@ -82,8 +86,8 @@ pub enum Cause {
 /// What a client is told that has to authenticate itself, or to do so with more scopes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// The value of `WWW-Authenticate` (RFC 9110 §11.6.1).
-    pub header: HeaderValue,
+    /// The value of `WWW-Authenticate` (RFC 9110 §11.6.1), where HTTP has a word for what is wanted: then the status is 401.
+    pub header: Option<HeaderValue>,
     /// What is wrong, for people.
     pub text: Cow<'static, str>,
 }
@@ -242,7 +246,8 @@ impl Cause {
             Self::MediaType => http("media_type", 415, "send the message as Content-Type: application/json"),
             Self::NotAcceptable => http("not_acceptable", 406, "the Accept header must allow application/json and text/event-stream (for GET: text/event-stream)"),
             Self::ForeignHost(header) => http("foreign_host", 403, format!("the {header} header names a host that may not use this listener; add it to allowed_hosts if it should")),
-            Self::Unauthenticated(challenge) => http("unauthenticated", 401, challenge.text.clone()),
+            Self::Unauthenticated(challenge) => http("unauthenticated", if challenge.header.is_some() { 401 } else { 403 }, challenge.text.clone()),
+            Self::BadCredential(what) => http("bad_credential", 400, what.clone()),
             Self::InsufficientScope(challenge) => http("insufficient_scope", 403, challenge.text.clone()),
             Self::NotAllowed(what) => http("not_allowed", 403, format!("`{what}` is not for this caller; ask whoever runs this gateway for the right to use it")),
             Self::IdentityAway => http("identity_away", 503, "who you are cannot be checked at the moment; try again shortly"),
@@ -254,6 +259,7 @@ impl Cause {
             Self::Draining => http("draining", 503, "this gateway is shutting down; try again, another one answers"),
             Self::StoreAway => http("store_away", 503, "new sessions cannot be kept at the moment; try again shortly"),
             Self::Full(what) => http("full", 503, format!("this gateway holds as many {what} as it may; try again later")),
+            Self::ManySessions(limit) => http("many_sessions", 429, format!("you have {limit} sessions, as many as one caller may have here; end one with DELETE, or go on in it")),
             Self::BadGateway(what) => http("bad_gateway", 502, format!("the server's answer could not be used: {what}; your session, if you have one, is kept")),
             Self::BackendLost => http("backend_lost", 502, "the server could not be reached, the request was not executed; try again"),
             Self::OutcomeUnknown => http("outcome_unknown", 502, "the connection to the server broke after the request was sent: it may or may not have been executed; check before you repeat it"),
@@ -281,7 +287,7 @@ impl Reject {
         match &self.cause {
             Cause::Limited(limited) => headers.extend(limited.headers.iter().cloned()),
             Cause::Unauthenticated(challenge) | Cause::InsufficientScope(challenge) => {
-                headers.insert(WWW_AUTHENTICATE, challenge.header.clone());
+                headers.extend(challenge.header.clone().map(|header| (WWW_AUTHENTICATE, header)));
             }
             _ => {}
         }

@@ -62,7 +62,7 @@ impl Toll {
             relay: Arc::clone(&self.relay),
             pool: Arc::clone(&exchange.pool),
             backend: Arc::clone(&heading.backend),
-            caller: exchange.caller,
+            caller: exchange.caller.clone(),
             session: moored.cloned().zip(theirs).map(|(moored, theirs)| (moored, theirs, headers.clone())),
         });
         Some(Arc::new(move |data| {
@@ -114,7 +114,7 @@ impl Party {
     }
 
     async fn take(&self, count: u64) -> Result<(), Cause> {
-        self.limit.sampling(self.caller, self.session.as_ref().map(|(moored, ..)| moored.id), count).await
+        self.limit.sampling(&self.caller, self.session.as_ref().map(|(moored, ..)| moored.id), count).await
     }
 
     /// The server gets the answer that its client would have given.

@@ -11,6 +11,7 @@ use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::Mutex;
 
+use crate::authorize::Authorize;
 use crate::cache::{Cache, Change, Looked, MOORLINE_CACHE, Source};
 use crate::drain::{Drain, Phase};
 use crate::exchange::{Answer, Ask, Exchange, Heading, Lesson, Moored};
@@ -45,6 +46,8 @@ const SECOND_STREAM_TRIES: usize = 4;
 pub struct Walk {
     /// Turns bytes into facts.
     pub identify: Arc<Identify>,
+    /// Decides what a caller may do.
+    pub authorize: Arc<Authorize>,
     /// Finds the session, and settles what an answer means for it.
     pub sessions: Arc<Sessions>,
     /// Looks whether the answer is there already, and keeps it.
@@ -96,6 +99,12 @@ impl Walk {
     ) -> Result<Response<RelayBody>, Reject> {
         let mut exchange = self.identify.read(request, connection).await?;
         self.observe.facts(trail, &exchange);
+        if let Some(document) = self.authorize.document(&exchange) {
+            return Ok(self.relay.say(&exchange, document));
+        }
+        if let Err(cause) = self.authorize.admit(&mut exchange) {
+            return Err(cause.to(exchange.asker));
+        }
         let moored = match self.find(&mut exchange).await {
             Ok(moored) => moored,
             Err(cause) => return Err(cause.to(exchange.asker)),

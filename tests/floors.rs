@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 /// The floors, from the ground up. A module may use what stands on a lower line; not its neighbours.
 const FLOORS: [&[&str]; 13] = [
     &["names", "clock", "tasks", "seal", "mcp", "config", "drain", "sweep"],
-    &["reject", "store", "wire"],
+    &["auth", "reject", "store", "wire"],
     &["fleet"],
     &["exchange"],
-    &["identify", "session", "cache", "limit", "route", "relay", "observe"],
+    &["identify", "authorize", "session", "cache", "limit", "route", "relay", "observe"],
     &["rehome", "toll"],
     &["walk"],
     &["listener"],

@@ -19,14 +19,17 @@ use mover::Mover;
 use stores::{Stores, open};
 
 use crate::admin::Admin;
+use crate::auth::Gates;
+use crate::authorize::{self, Authorize};
 use crate::cache::{self, Cache};
 use crate::clock::{Chance, Clock};
-use crate::config::{Config, Refusals};
+use crate::config::{AuthSettings, Config, Refusals};
 use crate::drain::{Drain, Phase};
-use crate::fleet::{Fleet, Pool};
+use crate::fleet::{self, Fleet, Pool};
 use crate::identify::{self, Identify};
 use crate::limit::{self, Limit};
 use crate::listener::{self, Plan, Workers};
+use crate::names::PoolId;
 use crate::observe::Observe;
 use crate::rehome::Rehome;
 use crate::relay::{self, Relay, Streams};
@@ -67,7 +70,9 @@ struct Shared {
     drain: Drain,
     fleet: Arc<Fleet>,
     sessions: Arc<Sessions>,
+    gates: Arc<Gates>,
     identify: Arc<Identify>,
+    authorize: Arc<Authorize>,
     cache: Arc<Cache>,
     limit: Arc<Limit>,
     route: Arc<Route>,
@@ -198,7 +203,9 @@ impl App {
                 self.follow_pool(pool);
             }
         }
+        self.shared.gates.reconfigure(&gate_settings(&new));
         self.shared.identify.reconfigure(identify_settings(&new));
+        self.shared.authorize.reconfigure(authorize_settings(&new));
         self.shared.sessions.reconfigure(new.session);
         self.shared.cache.reconfigure(&cache_settings(&new));
         self.shared.limit.reconfigure(&limit_settings(&new));
@@ -281,11 +288,15 @@ impl Shared {
             watcher,
         };
         let results = Arc::clone(&stores.results);
+        let gates = Arc::new(Gates::new(&gate_settings(config), &clock));
+        let doors = (Arc::clone(&fleet), Arc::clone(&gates));
         Ok(Self {
             sessions: Arc::new(Sessions::new(parts).await?),
             cache: Arc::new(Cache::new(&cache_settings(config), results, clock.clone())),
             limit: Arc::new(Limit::new(&limit_settings(config), Arc::clone(&stores.counters), clock.clone())),
-            identify: Arc::new(Identify::new(identify_settings(config), Arc::clone(&fleet), clock.clone())),
+            identify: Arc::new(Identify::new(identify_settings(config), doors, clock.clone())),
+            authorize: Arc::new(Authorize::new(authorize_settings(config), Arc::clone(&gates))),
+            gates,
             route: Arc::new(Route::new(clock.clone(), Chance::system())),
             observe: Arc::new(Observe::new(clock.clone(), config.log.access)),
             relay: Arc::new(ArcSwap::from_pointee(relay_settings(config))),
@@ -340,6 +351,7 @@ impl Shared {
             cache: Arc::clone(&self.cache),
             limit: Arc::clone(&self.limit),
             identify: Arc::clone(&self.identify),
+            authorize: Arc::clone(&self.authorize),
             sessions: Arc::clone(&self.sessions),
             route: Arc::clone(&self.route),
             observe: Arc::clone(&self.observe),
@@ -358,7 +370,16 @@ fn identify_settings(config: &Config) -> identify::Settings {
         bounds: config.bounds,
         trusted_proxies: config.trusted_proxies.clone(),
         allowed_hosts: config.allowed_hosts.clone(),
+        public_url: config.public_url.clone(),
     }
+}
+
+fn gate_settings(config: &Config) -> Vec<(PoolId, AuthSettings)> {
+    config.pools.iter().map(|pool| (fleet::pool_id(&pool.path), pool.auth.clone())).collect()
+}
+
+fn authorize_settings(config: &Config) -> authorize::Settings {
+    authorize::Settings { allow: config.allow.clone(), public_url: config.public_url.clone() }
 }
 
 fn limit_settings(config: &Config) -> limit::Settings {

@@ -9,8 +9,9 @@ use http::{HeaderMap, HeaderValue};
 
 use super::kept::META_KEY;
 use super::rules::{Policy, Rule};
+use crate::auth::ClaimValue;
 use crate::config::{CacheScope, HostPolicy};
-use crate::exchange::{Ask, Exchange, Moored, carries_credentials, context_of};
+use crate::exchange::{Ask, Exchange, Moored, carries_credentials, context_of, known_of};
 use crate::mcp::canonical::{self, Selection};
 use crate::mcp::raw;
 use crate::mcp::version::{Era, MCP_PROTOCOL_VERSION};
@@ -65,10 +66,10 @@ pub fn of(exchange: &Exchange, moored: Option<&Moored>, policy: &Policy) -> Opti
         }
         Policy::Protocol { public, .. } => {
             part(&mut hasher, b"context");
-            part(&mut hasher, &context_of::<32>(&exchange.headers, &[&exchange.caller.digest().0]));
-            if !carries_credentials(&exchange.headers) {
+            part(&mut hasher, &context_of::<32>(&exchange.headers, &[&known_of(&exchange.caller)]));
+            if exchange.caller.principal.is_none() && !carries_credentials(&exchange.headers) {
                 // Whom a server cannot tell apart in any other way it may tell apart by this.
-                part(&mut hasher, exchange.caller.addr().to_string().as_bytes());
+                part(&mut hasher, exchange.caller.addr.to_string().as_bytes());
             }
             Some(Keys { own: key(&hasher), public: public.then(|| key(&shared)) })
         }
@@ -145,12 +146,27 @@ fn scope(hasher: &mut Hasher, exchange: &Exchange, moored: Option<&Moored>, rule
             part(hasher, b"header");
             part(hasher, exchange.vouched(name)?.as_bytes());
         }
+        CacheScope::Claim(name) => {
+            let caller = exchange.caller.principal.as_deref()?;
+            part(hasher, b"claim");
+            // Two issuers may mean two things by the same word.
+            part(hasher, caller.issuer.as_bytes());
+            part(hasher, name.as_bytes());
+            match caller.claim(name)? {
+                ClaimValue::Text(text) => part(hasher, text.as_bytes()),
+                ClaimValue::List(texts) => {
+                    part(hasher, b"list");
+                    part(hasher, &(texts.len() as u64).to_be_bytes());
+                    texts.iter().for_each(|text| part(hasher, text.as_bytes()));
+                }
+            }
+        }
         CacheScope::Caller => {
             // An address is nobody: a whole office may share it. Without credentials the session is the least that tells
             // clients apart.
-            if carries_credentials(&exchange.headers) {
+            if exchange.caller.principal.is_some() || carries_credentials(&exchange.headers) {
                 part(hasher, b"context");
-                part(hasher, &context_of::<32>(&exchange.headers, &[&exchange.caller.digest().0]));
+                part(hasher, &context_of::<32>(&exchange.headers, &[&known_of(&exchange.caller)]));
             } else {
                 part(hasher, b"session");
                 part(hasher, &moored?.id.0.to_be_bytes());

@@ -271,7 +271,7 @@ impl Cache {
     fn tags(&self, policy: &Policy, exchange: &Exchange, moored: Option<&Arc<Moored>>) -> SmallVec<[Tag; 6]> {
         let pool = exchange.pool.id;
         let mut tags = SmallVec::from_slice(&[tags::all(), tags::pool(pool)]);
-        tags.push(tags::caller(&exchange.caller.addr().to_string()));
+        tags.push(tags::caller(&exchange.caller.label()));
         tags.extend(moored.map(|moored| tags::session(moored.id)));
         let Ask::Call(call) = &exchange.ask else { return tags };
         match exchange.tool() {

@@ -3,6 +3,7 @@
 
 mod address;
 mod allow;
+mod auth;
 mod cache;
 mod credential;
 mod duration;
@@ -32,6 +33,10 @@ use toml::de::DeTable;
 
 pub use address::{AddressRange, RangeError};
 pub use allow::{AllowRule, AllowTarget};
+pub use auth::{
+    ApiKeysSettings, AuthMode, AuthSettings, CertificateName, CredentialPolicy, IdentityAlgorithm, IdentityKey,
+    IdentitySettings, IssuerSettings, JwksSource, JwtAlgorithm, JwtSettings, RequiredClaim,
+};
 pub use cache::{
     CacheArguments, CacheInvalidation, CacheRule, CacheScope, CacheSettings, CacheTarget, CachedMethod, Pointer,
     ProtocolCache, ResultsSettings,

@@ -3,6 +3,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::auth::{self, General};
 use super::fault::{Code, Fault, Span};
 use super::form::Form;
 use super::limit;
@@ -55,7 +56,7 @@ pub(super) enum Kind {
 }
 
 /// Reads all pools. None at all is a fault.
-pub(super) fn read(top: &mut Reader<'_>) -> Vec<PoolSettings> {
+pub(super) fn read(top: &mut Reader<'_>, general: &General<'_>) -> Vec<PoolSettings> {
     let tables = top.each_below(&schema::POOL);
     if !top.has(&schema::POOL) || (tables.is_empty() && top.sink.faults.is_empty()) {
         let fault = Fault::new(Code::Missing, top.at.clone(), "there is no pool");
@@ -66,7 +67,7 @@ pub(super) fn read(top: &mut Reader<'_>) -> Vec<PoolSettings> {
     let mut pools = Vec::new();
     for (at, table) in tables {
         let mut reader = Reader::new(&schema::POOL, Some(table), at, &mut *top.sink);
-        pools.extend(read_one(&mut reader, &mut seen));
+        pools.extend(read_one(&mut reader, &mut seen, general));
     }
     pools
 }
@@ -78,7 +79,7 @@ struct Seen {
     names: Vec<(String, Span)>,
 }
 
-fn read_one(reader: &mut Reader<'_>, seen: &mut Seen) -> Option<PoolSettings> {
+fn read_one(reader: &mut Reader<'_>, seen: &mut Seen, general: &General<'_>) -> Option<PoolSettings> {
     let path = reader.get(&schema::POOL_PATH);
     let name = reader.find(&schema::POOL_NAME).unwrap_or_else(|| name_of(&path));
     let path_at = reader.span(&schema::POOL_PATH).unwrap_or(reader.at.clone());
@@ -91,18 +92,20 @@ fn read_one(reader: &mut Reader<'_>, seen: &mut Seen) -> Option<PoolSettings> {
         once(reader, &mut seen.names, ("name", &name), name_at);
     }
     let backends = reader.need(&schema::BACKENDS);
+    let service_credential = reader.secret(
+        "service credential",
+        [&schema::SERVICE_CREDENTIAL_FILE, &schema::SERVICE_CREDENTIAL_ENV, &schema::SERVICE_CREDENTIAL],
+    );
     let settings = PoolSettings {
         name,
+        auth: auth::read::of_pool(reader, general, &path, service_credential.as_ref()),
         path,
         backends: backends.map(|backends| distinct(reader, backends)).unwrap_or_default(),
         rehome: reader.get(&schema::REHOME),
         rehome_timeout: reader.get(&schema::REHOME_TIMEOUT),
         rebalance: reader.get(&schema::REBALANCE),
         rebalance_rate: reader.get(&schema::REBALANCE_RATE),
-        service_credential: reader.secret(
-            "service credential",
-            [&schema::SERVICE_CREDENTIAL_FILE, &schema::SERVICE_CREDENTIAL_ENV, &schema::SERVICE_CREDENTIAL],
-        ),
+        service_credential,
         http_version: reader.get(&schema::HTTP_VERSION),
         host: reader.get(&schema::HOST),
         connect_timeout: reader.get(&schema::CONNECT_TIMEOUT),

@@ -13,7 +13,7 @@ use super::settings::{
 };
 use super::shared::RedisUrl;
 use super::tree::{Given, Optional, Reader, Row, Section, Sink};
-use super::{allow, cache, duration, limit, pool, schema};
+use super::{allow, auth, cache, duration, limit, pool, schema};
 
 /// Reads the document. The faults are in the sink; if there are any, the settings are not to be used.
 pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
@@ -28,8 +28,12 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
             top.sink.warn(fault.help("any client can then claim any address: name the proxies' own addresses"));
         }
     }
-    top.below(&schema::AUTH).get(&schema::AUTH_MODE);
-    let pools = pool::read(&mut top);
+    let public_url = top.find(&schema::PUBLIC_URL);
+    let mut section = top.below(&schema::auth::AUTH);
+    let auth_at = section.at.clone();
+    let auth = auth::read::one(&mut section, &schema::auth::ISSUER);
+    let general = auth::General { auth, auth_at, public_url: public_url.as_ref() };
+    let pools = pool::read(&mut top, &general);
     let around = limit::Around {
         pools: pools.iter().map(|pool| pool.name.as_str()).collect(),
         believes_headers: !trusted_proxies.is_empty() || top.is_bad(&schema::TRUSTED_PROXIES),
@@ -42,7 +46,7 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         admin,
         threads: top.get(&schema::THREADS),
         refusals: top.get(&schema::REFUSALS),
-        public_url: top.find(&schema::PUBLIC_URL),
+        public_url,
         trusted_proxies: trusted_proxies.into_iter().map(|(_, range)| range).collect(),
         allowed_hosts: top.get(&schema::ALLOWED_HOSTS).into_iter().map(|(_, host)| host).collect(),
         store: store(&mut top.below(&schema::STORE)),

@@ -9,6 +9,7 @@ use http::Uri;
 
 use super::address::AddressRange;
 use super::allow::AllowRule;
+use super::auth::AuthSettings;
 use super::cache::{CacheSettings, ProtocolCache, ResultsSettings};
 use super::credential::Credential;
 use super::fault::Faults;
@@ -211,6 +212,8 @@ pub struct PoolSettings {
     pub max_connections: usize,
     /// How many requests each backend works on at the same time; `None` is not limited.
     pub concurrency: Option<BackendLimit>,
+    /// Who may call, and what backends are told of it.
+    pub auth: AuthSettings,
     /// Whether what modern servers say of their results is followed.
     pub protocol_cache: ProtocolCache,
     /// How often a name is resolved anew at least; a shorter TTL is obeyed.

@@ -4,10 +4,12 @@
 
 use http::HeaderMap;
 
+use super::Caller;
+use crate::auth::ClaimValue;
 use crate::seal::digest;
 
 /// Header fields, or their beginnings, that change nothing about what a caller may see.
-const HARMLESS: [&str; 35] = [
+const HARMLESS: [&str; 36] = [
     "accept",
     "user-agent",
     "content-",
@@ -41,12 +43,14 @@ const HARMLESS: [&str; 35] = [
     "mcp-protocol-version",
     "mcp-method",
     "mcp-name",
+    // Says what is known of the caller, who counts, under a new signature each time.
+    "moorline-identity",
     "last-event-id",
     "upgrade-insecure-requests",
 ];
 
 /// What a field's name contains that holds something its sender alone may know.
-const SECRET: [&str; 5] = ["auth", "cookie", "token", "key", "secret"];
+const SECRET: [&str; 6] = ["auth", "cookie", "token", "key", "secret", "moorline-"];
 
 /// Digest of everything by which a server could tell one client from another, and of `more`.
 #[must_use]
@@ -58,6 +62,35 @@ pub fn context_of<const N: usize>(headers: &HeaderMap, more: &[&[u8]]) -> [u8; N
     let fields = fields.iter().flat_map(|(name, value)| [name.as_bytes(), *value]);
     let parts: Vec<&[u8]> = more.iter().copied().chain(fields).collect();
     digest(&parts)
+}
+
+/// All that may be known of who asks, as bytes: issuer and subject, scopes and claims, whatever credential says so. Empty where
+/// nobody was asked.
+#[must_use]
+pub fn known_of(caller: &Caller) -> Vec<u8> {
+    let Some(principal) = &caller.principal else { return Vec::new() };
+    let mut known = principal.digest.0.to_vec();
+    let mut part = |text: &str| {
+        known.extend_from_slice(&(text.len() as u64).to_be_bytes());
+        known.extend_from_slice(text.as_bytes());
+    };
+    principal.scopes.iter().for_each(|scope| part(scope));
+    for (name, value) in &principal.claims {
+        part("claim");
+        part(name);
+        match value {
+            ClaimValue::Text(text) => {
+                part("text");
+                part(text);
+            }
+            ClaimValue::List(texts) => {
+                part("list");
+                part(&texts.len().to_string());
+                texts.iter().for_each(|text| part(text));
+            }
+        }
+    }
+    known
 }
 
 /// Whether a request carries something that its sender alone may know.

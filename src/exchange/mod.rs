@@ -1,11 +1,12 @@
 //! One client request on its walk, and what the stations tell each other about it, in typed fields. Facts only: it
 //! decides nothing and does no I/O.
 
-mod certificate;
 mod context;
 mod moored;
+mod site;
 mod veil;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,11 +15,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
-pub use certificate::{Certificate, MAX_NAMES};
-pub use context::{carries_credentials, context_of};
+pub use crate::auth::{Certificate, MAX_NAMES};
+pub use context::{carries_credentials, context_of, known_of};
 pub use moored::{Busy, Moored, Opened};
+pub use site::{metadata_url, site};
 pub use veil::Veil;
 
+use crate::auth::{ClaimValue, Principal};
 use crate::fleet::{Backend, Pool};
 use crate::mcp::version::Era;
 use crate::names::{BackendId, CallerDigest, Mark};
@@ -70,10 +73,12 @@ pub struct Exchange {
 }
 
 /// Who is asking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// Nobody authenticated: the client's address.
-    Address(IpAddr),
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The client's address.
+    pub addr: IpAddr,
+    /// Who it is, where that was found out.
+    pub principal: Option<Arc<Principal>>,
 }
 
 /// Where a request came from.
@@ -247,17 +252,25 @@ impl Caller {
     /// What a session is bound to: nobody in particular where nobody is authenticated, since there the id is the secret
     /// and a client whose address changes keeps its session.
     #[must_use]
-    pub const fn digest(&self) -> CallerDigest {
-        match self {
-            Self::Address(_) => CallerDigest::ANYBODY,
-        }
+    pub fn digest(&self) -> CallerDigest {
+        self.principal.as_ref().map_or(CallerDigest::ANYBODY, |principal| principal.digest)
     }
 
-    /// The client's address.
+    /// What is said of the caller by a claim.
     #[must_use]
-    pub const fn addr(&self) -> IpAddr {
-        match self {
-            Self::Address(addr) => *addr,
+    pub fn claim(&self, name: &str) -> Option<Cow<'_, str>> {
+        Some(match self.principal.as_ref()?.claim(name)? {
+            ClaimValue::Text(text) => Cow::Borrowed(text),
+            list @ ClaimValue::List(_) => Cow::Owned(list.joined()),
+        })
+    }
+
+    /// How the caller is called where an operator asks for it: by its own name, or by its address.
+    #[must_use]
+    pub fn label(&self) -> Cow<'_, str> {
+        match &self.principal {
+            Some(principal) => principal.label(),
+            None => Cow::Owned(self.addr.to_string()),
         }
     }
 }

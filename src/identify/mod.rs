@@ -3,6 +3,7 @@
 
 mod act;
 mod body;
+mod caller;
 mod host;
 mod origin;
 
@@ -15,6 +16,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use hyper::body::Incoming;
 
+use crate::auth::Gates;
 use crate::clock::Clock;
 use crate::config::{AddressRange, Bounds};
 use crate::exchange::{Ask, Call, Caller, Certificate, Exchange, Hop, Said, WELL_KNOWN};
@@ -30,6 +32,7 @@ use crate::reject::{Asker, Awaits, Cause, Reject};
 pub struct Identify {
     settings: ArcSwap<Settings>,
     fleet: Arc<Fleet>,
+    gates: Arc<Gates>,
     clock: Clock,
 }
 
@@ -42,6 +45,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<AddressRange>,
     /// Hosts, beside the loopback names, that `Host` and `Origin` may name on a loopback listener.
     pub allowed_hosts: Vec<String>,
+    /// How clients reach this instance, where that is configured.
+    pub public_url: Option<http::Uri>,
 }
 
 /// The connection that a request came on.
@@ -62,8 +67,8 @@ pub struct Connection {
 impl Identify {
     /// A station with these settings.
     #[must_use]
-    pub fn new(settings: Settings, fleet: Arc<Fleet>, clock: Clock) -> Self {
-        Self { settings: ArcSwap::from_pointee(settings), fleet, clock }
+    pub fn new(settings: Settings, (fleet, gates): (Arc<Fleet>, Arc<Gates>), clock: Clock) -> Self {
+        Self { settings: ArcSwap::from_pointee(settings), fleet, gates, clock }
     }
 
     /// Takes a new configuration.
@@ -78,12 +83,17 @@ impl Identify {
     pub async fn read(&self, request: Request<Incoming>, connection: Connection) -> Result<Box<Exchange>, Reject> {
         let started = self.clock.now();
         let settings = self.settings.load_full();
-        let (parts, incoming) = request.into_parts();
+        let (mut parts, incoming) = request.into_parts();
         let nobody = |cause: Cause| cause.to(Asker::default());
         check_head(&parts, &settings, &connection).map_err(nobody)?;
         let pool = self.fleet.at(pool_path(parts.uri.path())).ok_or_else(|| nobody(Cause::NoSuchPath))?;
         let plain = check_method(&parts).map_err(nobody)?;
         let fragile = is_fragile(&parts.headers);
+        let origin = origin::of(&settings, &connection);
+        let principal = match self.who(&mut parts, &pool, (&connection, &origin), &settings).await {
+            Ok(principal) => principal,
+            Err(denied) => return Err(Box::pin(refuse(parts, incoming, &settings, denied)).await),
+        };
         let body = body::read(incoming, &parts.headers, &settings.bounds).await;
         let body = body.map_err(|fault| {
             fault.cause.to(Asker { ids: fault.ids, fragile, unanswered: fault.unanswered, ..Asker::default() })
@@ -92,8 +102,7 @@ impl Identify {
             (&Method::POST, false) => read_message(&parts, &body, &settings.bounds, fragile)?,
             _ => Facts::without_message(&parts, plain),
         };
-        let origin = origin::of(&settings, &connection);
-        let caller = Caller::Address(origin::client(&origin, &parts.headers));
+        let caller = Caller { addr: origin::client(&origin, &parts.headers), principal };
         Ok(Box::new(Exchange {
             started,
             pool,
@@ -115,6 +124,22 @@ impl Identify {
             body,
         }))
     }
+}
+
+/// Refuses somebody who is not let in, under the request's own id where it can be read at small cost.
+async fn refuse(parts: Parts, incoming: Incoming, settings: &Settings, denied: Cause) -> Reject {
+    let fragile = is_fragile(&parts.headers);
+    let max_body = settings.bounds.max_body.min(caller::UNKNOWN_BODY);
+    let bounds = Bounds { max_body, ..settings.bounds };
+    let asker = match body::read(incoming, &parts.headers, &bounds).await {
+        Ok(body) if parts.method == Method::POST => match read_message(&parts, &body, &bounds, fragile) {
+            Ok(facts) => facts.asker,
+            Err(reject) => *reject.asker,
+        },
+        Ok(_) => Asker { fragile, ..Asker::default() },
+        Err(fault) => Asker { ids: fault.ids, fragile, unanswered: fault.unanswered, ..Asker::default() },
+    };
+    denied.to(asker)
 }
 
 /// What the body (or its absence) says.

@@ -150,13 +150,13 @@ impl Limit {
             BackendMost::Adaptive(_) => u64::from_be_bytes(digest(&[name.as_bytes()])),
             BackendMost::Fixed(_) => 0,
         };
-        let caller = self.rules.load().rules.caller(exchange.caller);
+        let caller = self.rules.load().rules.caller(&exchange.caller);
         let wish = Wish { caller, tool, instances: self.counters.instances().get() };
         self.gates.enter(backend, limit, wish).await.map(Some)
     }
 
     async fn decide(&self, rules: &Arc<Rules>, bill: Bill, exchange: &Exchange) -> Result<Permit, Cause> {
-        let asked = Asked { exchange, caller: rules.caller(exchange.caller), slot: SlotId(self.chance.next()) };
+        let asked = Asked { exchange, caller: rules.caller(&exchange.caller), slot: SlotId(self.chance.next()) };
         let crowded = (0..bill.charges.len()).find_map(|number| {
             let crowd = self.crowd(rules, &bill, number)?;
             self.queues.must_wait(crowd.line, asked.caller, crowd.most).then_some(crowd)

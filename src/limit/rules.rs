@@ -1,6 +1,7 @@
 //! Which limits apply to a request, and what it would spend of whose account. Pure: made from the settings once, asked for
 //! each request. It decides nothing.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -118,7 +119,12 @@ impl Rules {
     #[must_use]
     pub fn bill(&self, exchange: &Exchange, session: Option<SessionId>, part: Part) -> Bill {
         let mut bill = Bill::default();
-        let asker = AskerFacts { exchange, session, caller: self.caller(exchange.caller) };
+        let asker = AskerFacts {
+            exchange,
+            session,
+            address: self.address(exchange.caller.addr),
+            caller: self.caller(&exchange.caller),
+        };
         // What waits for no answer, or stands for long, takes no slot: a reply may be what the call that has it waits for.
         let runs = matches!(exchange.ask, Ask::Call(_) | Ask::Batch(_));
         let mut message = |method: &str, name: Option<&str>| {
@@ -142,8 +148,16 @@ impl Rules {
 
     /// A caller's account.
     #[must_use]
-    pub fn caller(&self, caller: Caller) -> Subject {
-        address(caller.addr(), self.ipv6_prefix)
+    pub fn caller(&self, caller: &Caller) -> Subject {
+        match &caller.principal {
+            Some(principal) => Subject(u128::from_be_bytes(principal.digest.0)),
+            None => self.address(caller.addr),
+        }
+    }
+
+    /// An address's account.
+    fn address(&self, addr: IpAddr) -> Subject {
+        address(addr, self.ipv6_prefix)
     }
 
     /// The rule and account of a charge.
@@ -191,6 +205,7 @@ impl Bill {
 pub struct AskerFacts<'a> {
     pub exchange: &'a Exchange,
     pub session: Option<SessionId>,
+    pub address: Subject,
     pub caller: Subject,
 }
 
@@ -260,8 +275,8 @@ impl Rule {
         };
         let caller = match scope.callers {
             LimitCallers::All => true,
-            LimitCallers::Anonymous => matches!(exchange.caller, Caller::Address(_)),
-            LimitCallers::Authenticated => !matches!(exchange.caller, Caller::Address(_)),
+            LimitCallers::Anonymous => exchange.caller.principal.is_none(),
+            LimitCallers::Authenticated => exchange.caller.principal.is_some(),
         };
         let pool = || scope.pools.is_empty() || scope.pools.iter().any(|pool| **pool == *exchange.pool.settings().name);
         era && caller && self.names(method, name) && pool()
@@ -269,7 +284,7 @@ impl Rule {
 
     /// Whether it counts who asks, whatever is asked for, or else what serves it.
     fn is_in(&self, part: Part) -> bool {
-        let asks = matches!(self.key, LimitKey::Caller | LimitKey::Address | LimitKey::Session | LimitKey::Header(_))
+        let asks = !matches!(self.key, LimitKey::Tool | LimitKey::CallerTool | LimitKey::Global)
             && self.upstream.is_none()
             && self.scope.tools.is_empty();
         match part {

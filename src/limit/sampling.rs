@@ -22,7 +22,7 @@ impl Limit {
     ///
     /// # Errors
     /// [`Cause::Limited`], and [`Cause::LimitsAway`] where the counters cannot be asked and the configuration wants that refused.
-    pub async fn sampling(&self, caller: Caller, session: Option<SessionId>, count: u64) -> Result<(), Cause> {
+    pub async fn sampling(&self, caller: &Caller, session: Option<SessionId>, count: u64) -> Result<(), Cause> {
         let rules = std::sync::Arc::clone(&self.rules.load().rules);
         let Some((rate, budget)) = rules.sampling.as_ref().filter(|_| count > 0) else { return Ok(()) };
         let subject = session.map_or_else(|| rules.caller(caller), |session| Subject(session.0));

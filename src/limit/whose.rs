@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::rules::{AskerFacts, Rule};
+use crate::auth::Principal;
 use crate::config::LimitKey;
 use crate::exchange::{Ask, Exchange};
 use crate::names::SessionId;
@@ -13,30 +14,37 @@ impl Rule {
     /// The account that a message falls under.
     pub(super) fn subject(&self, asker: &AskerFacts<'_>, method: &str, name: Option<&str>) -> Subject {
         match &self.key {
-            LimitKey::Caller | LimitKey::Address => asker.caller,
+            LimitKey::Caller => asker.caller,
+            LimitKey::Address => asker.address,
             LimitKey::Session => asker.session.map_or(asker.caller, |session| Subject(session.0)),
             LimitKey::Tool => tool(tool_or(method, name)),
             LimitKey::CallerTool => caller_tool(asker.caller, tool_or(method, name)),
             LimitKey::Header(header) => {
                 asker.exchange.vouched(header).map_or(asker.caller, |value| hashed(&[b"header", value.as_bytes()]))
             }
+            LimitKey::Claim(claim) => {
+                asker.exchange.caller.claim(claim).map_or(asker.caller, |value| claimed(claim, &value))
+            }
             LimitKey::Global => Subject(0),
         }
     }
 
-    /// The account that a text names: an address, a session id, a tool, an address and a tool, a field's value.
+    /// The account that a text names: a caller, an address, a session id, a tool, a caller and a tool, a field's or a claim's value.
     #[must_use]
     pub fn subject_named(&self, text: &str, ipv6_prefix: u8) -> Option<Subject> {
         let at = |text: &str| Some(address(text.parse().ok()?, ipv6_prefix));
+        let by = |text: &str| at(text).or_else(|| Some(Subject(u128::from_be_bytes(Principal::labelled(text)?.0))));
         match &self.key {
-            LimitKey::Caller | LimitKey::Address => at(text),
-            LimitKey::Session => u128::from_str_radix(text, 16).ok().map(Subject).or_else(|| at(text)),
+            LimitKey::Caller => by(text),
+            LimitKey::Address => at(text),
+            LimitKey::Session => u128::from_str_radix(text, 16).ok().map(Subject).or_else(|| by(text)),
             LimitKey::Tool => Some(tool(text)),
             LimitKey::CallerTool => {
-                let (caller, name) = text.split_once(' ')?;
-                Some(caller_tool(at(caller)?, name))
+                let (caller, name) = text.rsplit_once(' ')?;
+                Some(caller_tool(by(caller)?, name))
             }
-            LimitKey::Header(_) => at(text).or_else(|| Some(hashed(&[b"header", text.as_bytes()]))),
+            LimitKey::Claim(claim) => by(text).or_else(|| Some(claimed(claim, text))),
+            LimitKey::Header(_) => by(text).or_else(|| Some(hashed(&[b"header", text.as_bytes()]))),
             LimitKey::Global => Some(Subject(0)),
         }
     }
@@ -57,6 +65,7 @@ impl Rule {
             LimitKey::Tool => "tool".into(),
             LimitKey::CallerTool => "caller+tool".into(),
             LimitKey::Header(name) => format!("header:{name}"),
+            LimitKey::Claim(name) => format!("claim:{name}"),
             LimitKey::Global => "global".into(),
         }
     }
@@ -64,20 +73,24 @@ impl Rule {
     /// The account of a request, as a text that names it again; none where a batch has several.
     #[must_use]
     pub fn label(&self, exchange: &Exchange, session: Option<SessionId>) -> Option<String> {
-        let caller = exchange.caller.addr();
+        let caller = exchange.caller.label();
         let tool = || match &exchange.ask {
             Ask::Call(call) => Some(tool_or(&call.method, call.name.as_deref())),
             Ask::Batch(_) => None,
             _ => Some(exchange.verb()),
         };
         Some(match &self.key {
-            LimitKey::Caller | LimitKey::Address => caller.to_string(),
+            LimitKey::Caller => caller.into_owned(),
+            LimitKey::Address => exchange.caller.addr.to_string(),
             LimitKey::Session => session.map_or_else(|| caller.to_string(), |session| session.to_string()),
             LimitKey::Tool => tool()?.into(),
             LimitKey::CallerTool => format!("{caller} {}", tool()?),
             LimitKey::Header(header) => {
                 let value = exchange.vouched(header).and_then(|value| value.to_str().ok());
                 value.map_or_else(|| caller.to_string(), str::to_owned)
+            }
+            LimitKey::Claim(claim) => {
+                exchange.caller.claim(claim).map_or_else(|| caller.to_string(), std::borrow::Cow::into_owned)
             }
             LimitKey::Global => String::new(),
         })
@@ -106,6 +119,10 @@ fn tool(name: &str) -> Subject {
 
 fn caller_tool(caller: Subject, name: &str) -> Subject {
     hashed(&[b"caller+tool", &caller.0.to_be_bytes(), name.as_bytes()])
+}
+
+fn claimed(claim: &str, value: &str) -> Subject {
+    hashed(&[b"claim", claim.as_bytes(), value.as_bytes()])
 }
 
 fn hashed(parts: &[&[u8]]) -> Subject {

@@ -47,6 +47,7 @@ struct Facts {
     name: Option<Box<str>>,
     pool: Box<str>,
     client: std::net::IpAddr,
+    caller: Option<Arc<str>>,
 }
 
 impl Observe {
@@ -76,7 +77,8 @@ impl Observe {
             verb: exchange.verb().into(),
             name,
             pool: exchange.pool.settings().name.as_str().into(),
-            client: exchange.caller.addr(),
+            client: exchange.caller.addr,
+            caller: exchange.caller.principal.as_ref().map(|principal| Arc::clone(&principal.name)),
         });
     }
 
@@ -145,6 +147,9 @@ impl Observe {
                 ",\"pool\":\"{}\",\"client\":\"{}\",\"era\":\"{era}\",\"method\":{verb}",
                 facts.pool, facts.client
             ));
+            if let Some(caller) = &facts.caller {
+                put(format_args!(",\"caller\":{}", serde_json::Value::from(&**caller)));
+            }
             if let Some(name) = &facts.name {
                 put(format_args!(",\"name\":{}", serde_json::Value::from(&**name)));
             }

@@ -152,7 +152,7 @@ impl Pass {
     fn is_lost(&mut self, context: &Context<'_>) -> bool {
         let signal = self.signal.get_or_insert_with(|| {
             let source = Some(Source::of(&self.hold));
-            let signal = Arc::new(Signal::new(self.sweep.tick(), 0, source, self.drain.clone()));
+            let signal = Arc::new(Signal::new((self.sweep.tick(), 0), source, None, self.drain.clone()));
             self.sweep.enter(&signal);
             signal
         });

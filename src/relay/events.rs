@@ -17,7 +17,7 @@ use super::awaited::Awaited;
 use super::body::{Hold, Kept};
 use super::mend::{Mend, Mended, Mending, Mends, is_there};
 use super::scale::{Scale, Weigh, is_weighed};
-use super::signal::{Sign, Signal, Source};
+use super::signal::{Sign, Signal, Source, Welcome};
 use super::veiled;
 use super::{Ear, Sent, Settings};
 use crate::drain::Drain;
@@ -61,6 +61,8 @@ pub struct Events {
     kept: Kept,
     signal: Option<Arc<Signal>>,
     sweep: Arc<Sweep<Signal>>,
+    /// What a notification stream holds by. A call that was admitted may end.
+    welcome: Option<Welcome>,
     drain: Drain,
     heartbeat: u32,
     retry: Duration,
@@ -109,6 +111,7 @@ impl Events {
             kept: Kept::new(),
             signal: None,
             sweep: Arc::default(),
+            welcome: None,
             drain: Drain::default(),
             heartbeat: 0,
             retry: settings.retry,
@@ -137,8 +140,14 @@ impl Events {
     }
 
     /// Lets the sweep look after the stream while it waits.
-    pub(super) fn watched(self, sweep: Arc<Sweep<Signal>>, drain: Drain, settings: &Settings) -> Self {
-        Self { sweep, drain, heartbeat: settings.heartbeat.map_or(0, ticks), ..self }
+    pub(super) fn watched(
+        self,
+        sweep: Arc<Sweep<Signal>>,
+        (drain, welcome): (Drain, Option<Welcome>),
+        settings: &Settings,
+    ) -> Self {
+        let welcome = welcome.filter(|_| self.standing);
+        Self { sweep, welcome, drain, heartbeat: settings.heartbeat.map_or(0, ticks), ..self }
     }
 
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -214,7 +223,8 @@ impl Events {
         let bytes = match piece {
             Piece::Events(bytes) => self.look_at(bytes),
             Piece::Part(_) if self.veil.is_some() => {
-                return self.fail(&Cause::BadGateway("an event is longer than bounds.inspect, and cannot be read".into()));
+                return self
+                    .fail(&Cause::BadGateway("an event is longer than bounds.inspect, and cannot be read".into()));
             }
             Piece::Part(bytes) => {
                 self.unread = true;
@@ -357,7 +367,12 @@ impl Events {
     /// Nothing came: does what the sweep asks for. Returns whether there is something to do now.
     fn heed(&mut self, context: &Context<'_>) -> bool {
         if self.signal.is_none() {
-            let signal = Arc::new(Signal::new(self.sweep.tick(), self.heartbeat, self.source(), self.drain.clone()));
+            let signal = Arc::new(Signal::new(
+                (self.sweep.tick(), self.heartbeat),
+                self.source(),
+                self.welcome.clone(),
+                self.drain.clone(),
+            ));
             self.sweep.enter(&signal);
             self.signal = Some(signal);
         }
@@ -365,8 +380,12 @@ impl Events {
         match sign {
             Sign::Quiet if self.scanner.at_boundary() => self.out.push_back(Bytes::from_static(HEARTBEAT)),
             Sign::Adrift | Sign::Fallen if self.standing && self.can_mend() => self.begin_to_mend(),
-            Sign::Parting | Sign::Fallen | Sign::Adrift | Sign::Ended | Sign::Over if self.standing => self.part(),
-            Sign::Quiet | Sign::Parting | Sign::Adrift | Sign::Ended => return false,
+            Sign::Parting | Sign::Fallen | Sign::Adrift | Sign::Ended | Sign::Withdrawn | Sign::Over
+                if self.standing =>
+            {
+                self.part();
+            }
+            Sign::Quiet | Sign::Parting | Sign::Adrift | Sign::Ended | Sign::Withdrawn => return false,
             Sign::Fallen => self.fail_or_mend(),
             Sign::Over => self.fail(&Cause::OutcomeUnknown),
         }

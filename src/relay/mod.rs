@@ -45,7 +45,7 @@ use crate::sweep::{Sweep, TICK};
 use crate::wire::{Incoming, Outgoing, Wire, WireError};
 use events::Events;
 use listen::Hub;
-use signal::Signal;
+use signal::{Signal, Welcome};
 use streams::Open;
 use usable::{check, has_type, is_stream, looks_inside};
 
@@ -276,7 +276,8 @@ impl Relay {
                 headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
                 let learns = (lesson, weigh, Arc::clone(&self.ear));
                 let events = Events::new(exchange, (hold, mark), (start, body), learns, &settings);
-                RelayBody::Events(Box::new(events.watched(Arc::clone(&self.sweep), self.drain.clone(), &settings)))
+                let until = (self.drain.clone(), Welcome::of(exchange, &self.clock));
+                RelayBody::Events(Box::new(events.watched(Arc::clone(&self.sweep), until, &settings)))
             }
             (None, Some((start, body))) => {
                 RelayBody::pass((start, body), hold, (Arc::clone(&self.sweep), self.drain.clone()))

@@ -30,19 +30,9 @@ pub fn translate(
     }
 }
 
-/// The origin that clients use: configured, or the host that this client asked for.
-fn origin(exchange: &Exchange, public: Option<&Uri>) -> Option<String> {
-    if let Some(public) = public {
-        return Some(public.to_string().trim_end_matches('/').to_owned());
-    }
-    exchange.host.as_ref()?.to_str().ok().map(|host| format!("http://{host}"))
-}
-
 /// `resource_metadata="…"` (RFC 9728 §5.1) is pointed at this instance's well-known path for the pool.
 fn challenge(exchange: &Exchange, backend: &Backend, public: Option<&Uri>, headers: &mut HeaderMap) {
-    let Some(origin) = origin(exchange, public) else { return };
-    let path = exchange.pool.settings().path.trim_end_matches('/').to_owned();
-    let ours = format!("{origin}{WELL_KNOWN}{path}");
+    let Some(ours) = exchange.metadata_url(public) else { return };
     let old: Vec<HeaderValue> = headers.get_all(WWW_AUTHENTICATE).iter().cloned().collect();
     headers.remove(WWW_AUTHENTICATE);
     for value in old {
@@ -67,7 +57,7 @@ fn repoint(challenge: &str, ours: &str, backend: &Backend) -> Option<String> {
 fn metadata(exchange: &Exchange, backend: &Backend, public: Option<&Uri>, body: &[u8]) -> Option<Bytes> {
     let mut document: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
     names(backend, document.get("resource")?.as_str()?).then_some(())?;
-    let resource = format!("{}{}", origin(exchange, public)?, exchange.pool.settings().path);
+    let resource = exchange.site(public)? + &exchange.pool.settings().path;
     document.insert("resource".into(), resource.into());
     serde_json::to_vec(&document).ok().map(Bytes::from)
 }

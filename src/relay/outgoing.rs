@@ -109,7 +109,7 @@ fn forward(headers: &mut HeaderMap, exchange: &Exchange) {
             None => headers.remove(X_FORWARDED_HOST),
         };
     }
-    let client = if *trusted { HeaderValue::from_str(&exchange.caller.addr().to_string()).ok() } else { None };
+    let client = if *trusted { HeaderValue::from_str(&exchange.caller.addr.to_string()).ok() } else { None };
     headers.insert(X_REAL_IP, client.unwrap_or_else(|| hop.addr.clone()));
 }
 

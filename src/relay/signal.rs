@@ -8,8 +8,10 @@ use std::task::Context;
 use futures_util::task::AtomicWaker;
 
 use super::body::Hold;
+use crate::auth::Validity;
+use crate::clock::Clock;
 use crate::drain::{Drain, Phase};
-use crate::exchange::Moored;
+use crate::exchange::{Exchange, Moored};
 use crate::fleet::Backend;
 use crate::names::Mark;
 use crate::sweep::Swept;
@@ -27,6 +29,8 @@ pub enum Sign {
     Ended,
     /// This instance wants it to end.
     Parting,
+    /// What its client was let in by holds no more.
+    Withdrawn,
     /// The deadline of the drain has come.
     Over,
 }
@@ -39,7 +43,27 @@ pub struct Signal {
     last: AtomicU32,
     heartbeat: u32,
     source: Option<Source>,
+    welcome: Option<Welcome>,
     drain: Drain,
+}
+
+/// By what a client was let in, and the time by which that ends.
+#[derive(Clone, Debug)]
+pub struct Welcome {
+    validity: Arc<Validity>,
+    clock: Clock,
+}
+
+impl Welcome {
+    /// What the caller of a request was let in by; none where nobody was asked.
+    pub fn of(exchange: &Exchange, clock: &Clock) -> Option<Self> {
+        let principal = exchange.caller.principal.as_ref()?;
+        Some(Self { validity: Arc::clone(&principal.validity), clock: clock.clone() })
+    }
+
+    fn is_over(&self) -> bool {
+        self.validity.ended(self.clock.now())
+    }
 }
 
 /// Where a stream comes from, as it was when the stream began.
@@ -97,13 +121,14 @@ impl Source {
 impl Signal {
     /// A stream that was heard from at `tick`. `heartbeat` is in ticks, 0 for none.
     #[must_use]
-    pub fn new(tick: u32, heartbeat: u32, source: Option<Source>, drain: Drain) -> Self {
+    pub fn new((tick, heartbeat): (u32, u32), source: Option<Source>, welcome: Option<Welcome>, drain: Drain) -> Self {
         Self {
             waker: AtomicWaker::new(),
             quiet: AtomicBool::new(false),
             last: AtomicU32::new(tick),
             heartbeat,
             source,
+            welcome,
             drain,
         }
     }
@@ -125,11 +150,18 @@ impl Signal {
         if let Some(sign) = self.source.as_ref().and_then(Source::sign) {
             return Some(sign);
         }
+        if self.is_withdrawn() {
+            return Some(Sign::Withdrawn);
+        }
         // Quiet comes first: a response stream that goes on while others part still needs its comments.
         if self.quiet.swap(false, Ordering::Relaxed) {
             return Some(Sign::Quiet);
         }
         (self.drain.phase() >= Phase::Parting).then_some(Sign::Parting)
+    }
+
+    fn is_withdrawn(&self) -> bool {
+        self.welcome.as_ref().is_some_and(Welcome::is_over)
     }
 
     fn is_lost(&self) -> bool {
@@ -144,7 +176,7 @@ impl Swept for Signal {
             self.last.store(tick, Ordering::Relaxed);
             self.quiet.store(true, Ordering::Relaxed);
         }
-        if quiet || self.is_lost() || self.drain.phase() >= Phase::Parting {
+        if quiet || self.is_lost() || self.is_withdrawn() || self.drain.phase() >= Phase::Parting {
             self.waker.wake();
         }
     }

@@ -79,7 +79,9 @@ mod tests {
         let shown = block(&veil, Bytes::from([before, list, unreadable].concat()));
         let shown = std::str::from_utf8(&shown).unwrap();
         let rest = shown.strip_prefix(before).unwrap();
-        assert!(rest.starts_with("id: 7\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[{\"name\":\"get\"}]}}\n\n"));
+        assert!(rest.starts_with(
+            "id: 7\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[{\"name\":\"get\"}]}}\n\n"
+        ));
         assert!(!shown.contains("admin") && !shown.contains("what?"));
         let refused = sse::events(rest.as_bytes()).nth(1).unwrap();
         assert!(peek_frame(&refused.data.unwrap()).unwrap().answers("2"));

@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 use http::HeaderValue;
 
 pub use catalogue::Catalogue;
@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::config::{SealingKey as ConfiguredKey, SessionSettings};
 use crate::exchange::{Exchange, Moored, carries_credentials};
 use crate::fleet::Fleet;
-use crate::names::SessionId;
+use crate::names::{CallerDigest, SessionId};
 use crate::reject::Cause;
 use crate::seal::{NoRandomness, OpenError, Ring, digest, random};
 use crate::store::{Berth, KeyRing, Lookup, Record, SealingKey, Sessions as Store, StoreError};
@@ -40,6 +40,8 @@ pub struct Sessions {
     ring: ArcSwap<Ring>,
     /// Sharded; a shard is locked for one lookup. Bounded by `session.max`.
     known: DashMap<SessionId, Arc<Moored>>,
+    /// How many of them each authenticated caller has.
+    owned: DashMap<CallerDigest, usize>,
     catalogue: Catalogue,
     /// Berths that this instance made and that did not stand, until the next upkeep or notice. Guards a short list; taken when
     /// a session moves.
@@ -133,6 +135,7 @@ impl Sessions {
             timeout: parts.timeout,
             ring: ArcSwap::from_pointee(unlock(&ring)),
             known: DashMap::new(),
+            owned: DashMap::new(),
             catalogue: Catalogue::default(),
             left_behind: std::sync::Mutex::default(),
             rounds: AtomicU64::new(0),
@@ -177,8 +180,8 @@ impl Sessions {
         exchange.facts = exchange.tool().and_then(|name| self.catalogue.tool(exchange.pool.id, name));
         if exchange.opens_session() {
             exchange.openly = !carries_credentials(&exchange.headers);
-            if exchange.pool.keeps_sessions() && self.is_full() {
-                return Err(Cause::Full("sessions"));
+            if exchange.pool.keeps_sessions() {
+                self.has_room(exchange.caller.digest())?;
             }
         }
         if !exchange.wants_session() {
@@ -280,6 +283,7 @@ impl Sessions {
             if let Some(backend) = self.backend_of(&moored, &moored.berth()) {
                 backend.moor();
             }
+            self.count_in(moored.caller);
             moored
         });
         Arc::clone(&entry)
@@ -293,9 +297,30 @@ impl Sessions {
         self.backend_of(moored, berth).map_or_else(|| berth.backend.to_string().into(), |backend| backend.name.clone())
     }
 
-    /// Whether this instance holds as many sessions as it may.
-    fn is_full(&self) -> bool {
-        self.count() >= self.settings.load().max
+    /// Whether there may be one more session, here and of this caller.
+    fn has_room(&self, caller: CallerDigest) -> Result<(), Cause> {
+        let settings = self.settings.load();
+        if self.count() >= settings.max {
+            return Err(Cause::Full("sessions"));
+        }
+        let own = self.owned.get(&caller).map_or(0, |count| *count);
+        if own >= settings.per_caller { Err(Cause::ManySessions(settings.per_caller)) } else { Ok(()) }
+    }
+
+    /// Counts a session to its caller, if that is somebody.
+    fn count_in(&self, caller: CallerDigest) {
+        if caller != CallerDigest::ANYBODY {
+            *self.owned.entry(caller).or_default() += 1;
+        }
+    }
+
+    fn count_out(&self, caller: CallerDigest) {
+        if let Entry::Occupied(mut owned) = self.owned.entry(caller) {
+            *owned.get_mut() -= 1;
+            if *owned.get() == 0 {
+                owned.remove();
+            }
+        }
     }
 
     /// Ends a session everywhere that this instance reaches. A tombstone keeps it ended.
@@ -312,6 +337,7 @@ impl Sessions {
         if self.known.remove(&moored.id).is_none() {
             return;
         }
+        self.count_out(moored.caller);
         let berth = moored.berth();
         if let Some(backend) = self.backend_of(moored, &berth) {
             backend.cast_off();

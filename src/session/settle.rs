@@ -103,9 +103,7 @@ impl Sessions {
     ) -> Result<Option<Lesson>, Cause> {
         let issued = issued.to_str().ok().filter(|id| !id.is_empty() && id.len() <= LONGEST_BACKEND_ID);
         let issued = issued.ok_or_else(|| Cause::BadGateway("its session id cannot be used in a header".into()))?;
-        if self.is_full() {
-            return Err(Cause::Full("sessions"));
-        }
+        self.has_room(exchange.caller.digest())?;
         let (moored, claim) = self.found(exchange, heading, issued)?;
         let id = claim.seal(&self.ring.load()).map_err(|_| Cause::StoreAway)?;
         let record = self.first_record(exchange, &moored, answer);

@@ -22,7 +22,7 @@ pub(in crate::config) fn scope(text: &str) -> Result<CacheScope, Complaint> {
     }
     match text.split_once(':') {
         Some(("header", name)) => limit::header(text, name).map(CacheScope::Header),
-        Some(("claim", _)) => Err(limit::claim(text)),
+        Some(("claim", name)) => limit::claim(text, name).map(CacheScope::Claim),
         _ => {
             let unknown = Complaint::bad(format!("`{text}` is none of the accepted scopes"));
             Err(match nearest(text, SCOPES.iter().map(|(word, _)| *word)) {
@@ -66,7 +66,8 @@ mod tests {
     fn scopes_have_names() {
         assert_eq!(scope("public").ok(), Some(CacheScope::Public));
         assert_eq!(scope("header:X-Tenant").ok(), Some(CacheScope::Header(HeaderName::from_static("x-tenant"))));
-        for text in ["", "Caller", "private", "header", "header:", "header:a b", "claim:org", "global"] {
+        assert_eq!(scope("claim:org").ok(), Some(CacheScope::Claim("org".into())));
+        for text in ["", "Caller", "private", "header", "header:", "header:a b", "claim:", "global"] {
             assert!(scope(text).is_err(), "{text}");
         }
     }

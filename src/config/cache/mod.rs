@@ -108,12 +108,14 @@ pub enum CachedMethod {
 /// Who shares a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CacheScope {
-    /// Each authorization context has its own; where there are no credentials, each session.
+    /// Each caller has its own; where callers are not authenticated, each authorization context, or else each session.
     Caller,
     /// Each session has its own.
     Session,
     /// Whoever has the same value in a header field that a trusted proxy sets.
     Header(HeaderName),
+    /// Callers of whom a claim says the same.
+    Claim(Box<str>),
     /// Everybody.
     Public,
 }

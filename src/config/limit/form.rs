@@ -27,6 +27,8 @@ const KEYS: [(&str, LimitKey); 6] = [
 const LONGEST_PATTERN: usize = 1024;
 /// What a compiled pattern may take of memory, in bytes.
 const LARGEST_PATTERN: usize = 1 << 20;
+/// Bytes of a claim's name at most.
+const LONGEST_CLAIM: usize = 128;
 /// Segments of a pointer at most.
 const DEEPEST: usize = 16;
 
@@ -63,7 +65,7 @@ pub(in crate::config) fn key(text: &str) -> Result<LimitKey, Complaint> {
     }
     match text.split_once(':') {
         Some(("header", name)) => header(text, name).map(LimitKey::Header),
-        Some(("claim", _)) => Err(claim(text)),
+        Some(("claim", name)) => claim(text, name).map(LimitKey::Claim),
         _ => {
             let unknown = Complaint::bad(format!("`{text}` is none of the accepted keys"));
             Err(match nearest(text, KEYS.iter().map(|(word, _)| *word)) {
@@ -81,10 +83,12 @@ pub(in crate::config) fn header(text: &str, name: &str) -> Result<HeaderName, Co
     name.ok_or_else(wrong)
 }
 
-/// What is said of a claim.
-pub(in crate::config) fn claim(text: &str) -> Complaint {
-    Complaint::not_yet(format_args!("`{text}`"))
-        .help("claims come with authentication; a proxy in front can set a header meanwhile, as in \"header:x-tenant\"")
+/// The claim that a text names.
+pub(in crate::config) fn claim(text: &str, name: &str) -> Result<Box<str>, Complaint> {
+    if name.is_empty() || name.len() > LONGEST_CLAIM || name.chars().any(char::is_control) {
+        return Err(Complaint::bad(format!("`{text}` names no claim")).help("write for instance \"claim:org\""));
+    }
+    Ok(name.into())
 }
 
 /// The segments of a JSON pointer (RFC 6901), decoded.
@@ -227,7 +231,8 @@ mod tests {
     fn keys_have_names() {
         assert_eq!(key("caller+tool").ok(), Some(LimitKey::CallerTool));
         assert_eq!(key("header:X-Tenant").ok(), Some(LimitKey::Header(HeaderName::from_static("x-tenant"))));
-        for text in ["", "Caller", "header", "header:", "header:a b", "claim:org", "tool+caller"] {
+        assert_eq!(key("claim:https://example.com/org").ok(), Some(LimitKey::Claim("https://example.com/org".into())));
+        for text in ["", "Caller", "header", "header:", "header:a b", "claim:", "tool+caller"] {
             assert!(key(text).is_err(), "{text}");
         }
     }

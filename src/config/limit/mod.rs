@@ -127,6 +127,8 @@ pub enum LimitKey {
     CallerTool,
     /// The value of a header field that a trusted proxy sets; without one, the caller.
     Header(http::HeaderName),
+    /// What a claim says of the caller; where none does, the caller.
+    Claim(Box<str>),
     /// All together.
     Global,
 }

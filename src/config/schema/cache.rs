@@ -47,9 +47,9 @@ section! { CACHE: OptionalTables "cache", "A rule that says whose results are ke
     TTL: Optional<Period> = Optional { name: "ttl", absent: "the rule keeps nothing; there must be an invalidates then", sample: r#""5m""#,
         form: period(SECOND, days(30)), doc: "How long a result is fresh." };
     SCOPE: Key<Text<CacheScope>> = key("scope", r#""caller""#,
-        text(form::scope, "\"caller\", \"session\", \"public\", or \"header:\" and a header's name such as \"header:x-tenant\""),
-        "Who shares a result. A caller is all requests with the same credentials (and other header fields that may say who asks), else the session; where there is neither, or not the \
-         named header, nothing is kept. A header is to be one that a trusted proxy sets, or clients choose whose results they see.");
+        text(form::scope, "\"caller\", \"session\", \"public\", \"claim:\" and a claim's name such as \"claim:org\", or \"header:\" and a header's name such as \"header:x-tenant\""),
+        "Who shares a result. A caller is who was authenticated, or all requests with the same credentials (and other header fields that may say who asks), else the session; where there is none of \
+         these, or not the named claim or header, nothing is kept. A header is to be one that a trusted proxy sets, or clients choose whose results they see.");
     STALE: Key<Period> = key("stale", r#""0s""#, period(Duration::ZERO, days(30)),
         "How long after that a result may still be shown: while one request fetches it anew, and while the backends are down.");
     NEGATIVE: Optional<Period> = Optional { name: "negative", absent: "such results are not kept", sample: r#""10s""#, form: period(SECOND, days(30)),

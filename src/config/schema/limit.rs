@@ -70,8 +70,8 @@ section! { LIMIT: OptionalTables "limit", "A limit; any number of them. It count
     LIMIT_NAME: Needed<Text<Box<str>>> = Needed { name: "name", sample: r#""search""#, form: NAME,
         doc: "The name that refused clients, logs and metrics see. No two limits or upstreams share one" };
     LIMIT_KEY: Key<Text<LimitKey>> = key("key", r#""caller""#,
-        text(form::key, "\"caller\", \"address\", \"session\", \"tool\", \"caller+tool\", \"global\", or \"header:\" and a header's name such as \"header:x-tenant\""),
-        "Who has an account of its own. A caller who is not authenticated is an address; where there is no session or no such header, the caller counts. A header is to be \
+        text(form::key, "\"caller\", \"address\", \"session\", \"tool\", \"caller+tool\", \"global\", \"claim:\" and a claim's name such as \"claim:org\", or \"header:\" and a header's name such as \"header:x-tenant\""),
+        "Who has an account of its own. A caller who is not authenticated is an address; where there is no session, claim or header of that name, the caller counts. A header is to be \
          one that a trusted proxy sets, or clients choose their accounts.");
     LIMIT_RATE: Optional<Text<Rate>> = Optional { name: "rate", absent: "no rate is limited; there must be a concurrency then", sample: r#""60/min""#,
         form: RATE, doc: "How much in how long." };

@@ -32,7 +32,6 @@ pub(super) struct Later {
 /// Names that are refused as too early instead of as unknown.
 pub(super) static LATER: &[Later] = &[
     Later { section: "", key: "tls", meant_for: "TLS towards clients" },
-    Later { section: "pool", key: "auth", meant_for: "authentication for one pool" },
     Later { section: "pool", key: "tls", meant_for: "TLS towards backends" },
 ];
 
@@ -75,10 +74,12 @@ macro_rules! section {
 }
 
 pub(super) mod allow;
+pub(super) mod auth;
 pub(super) mod cache;
 pub(super) mod limit;
 
 use allow::ALLOW;
+use auth::{AUTH, ISSUER, POOL_AUTH};
 use cache::{ARGUMENTS, CACHE, RESULTS};
 use limit::{ADAPTIVE_MAX, LIMIT, LIMITS, REFUSED, TOKENS, UPSTREAM};
 
@@ -205,11 +206,6 @@ section! { STREAM: Table "stream", "How event streams are kept.", below [];
         "After what time clients are told to come back when a notification stream ends.");
 }
 
-section! { AUTH: Table "auth", "Who may call.", below [];
-    AUTH_MODE: Key<Choice<()>> = key("mode", r#""none""#, Choice { options: &[("none", ())], later: &["api_keys", "jwt", "mtls"] },
-        "How callers are authenticated.");
-}
-
 section! { LOG: Table "log", "What is logged, and how.", below [];
     LOG_LEVEL: Key<Choice<LogLevel>> = key("level", r#""info""#, choice(&[("error", LogLevel::Error), ("warn", LogLevel::Warn),
         ("info", LogLevel::Info), ("debug", LogLevel::Debug), ("trace", LogLevel::Trace)]),
@@ -221,7 +217,7 @@ section! { LOG: Table "log", "What is logged, and how.", below [];
         "Where the access log goes, one line a request.");
 }
 
-section! { POOL: Tables "pool", "A set of interchangeable backends behind one endpoint path. There must be at least one.", below [&HEALTH];
+section! { POOL: Tables "pool", "A set of interchangeable backends behind one endpoint path. There must be at least one.", below [&HEALTH, &POOL_AUTH];
     POOL_PATH: Key<Text<String>> = key("path", r#""/mcp""#, text(values::pool_path, "a path such as \"/mcp\""),
         "The endpoint path. No two pools share one.");
     POOL_NAME: Optional<Text<String>> = Optional { name: "name", absent: "made from the path: /mcp is mcp, / is root", sample: r#""mcp""#,
@@ -338,9 +334,9 @@ pub(super) static RESTART: [(&str, Same); 11] = [
 ];
 
 /// Every section, in the order of the reference.
-pub(super) fn sections() -> [&'static Section; 20] {
+pub(super) fn sections() -> [&'static Section; 21] {
     [
-        &TOP, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &ALLOW, &LOG, &LIMITS, &LIMIT, &UPSTREAM, &TOKENS, &REFUSED,
-        &RESULTS, &CACHE, &ARGUMENTS, &POOL, &HEALTH, &BACKEND,
+        &TOP, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &ISSUER, &ALLOW, &LOG, &LIMITS, &LIMIT, &UPSTREAM,
+        &TOKENS, &REFUSED, &RESULTS, &CACHE, &ARGUMENTS, &POOL, &HEALTH, &BACKEND,
     ]
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::super::signal::{Sign, Signal};
+use super::super::signal::{Sign, Signal, Welcome};
 use super::super::{Kept, Open, Settings};
 use super::joined::{Joined, Next, Outlet};
 use crate::drain::Drain;
@@ -48,9 +48,14 @@ impl Listener {
         self.kept.extend(kept);
     }
 
-    pub(super) fn watched(self, sweep: Arc<Sweep<Signal>>, drain: &Drain, settings: &Settings) -> Self {
+    pub(super) fn watched(
+        self,
+        sweep: Arc<Sweep<Signal>>,
+        (drain, welcome): (&Drain, Option<Welcome>),
+        settings: &Settings,
+    ) -> Self {
         let heartbeat = settings.heartbeat.map_or(0, ticks);
-        let signal = Arc::new(Signal::new(sweep.tick(), heartbeat, None, drain.clone()));
+        let signal = Arc::new(Signal::new((sweep.tick(), heartbeat), None, welcome, drain.clone()));
         sweep.enter(&signal);
         Self { signal: Some((signal, sweep)), ..self }
     }
@@ -86,7 +91,9 @@ impl Listener {
         match self.signal.as_ref().and_then(|(signal, _)| signal.listen(context)) {
             None => return false,
             Some(Sign::Quiet) => self.out.push_back(Bytes::from_static(HEARTBEAT)),
-            Some(Sign::Fallen | Sign::Adrift | Sign::Ended | Sign::Parting | Sign::Over) => self.end(),
+            Some(Sign::Fallen | Sign::Adrift | Sign::Ended | Sign::Withdrawn | Sign::Parting | Sign::Over) => {
+                self.end();
+            }
         }
         true
     }

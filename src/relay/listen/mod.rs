@@ -15,7 +15,7 @@ use http::{HeaderMap, Response};
 pub use listener::Listener;
 
 use super::body::RelayBody;
-use super::signal::Signal;
+use super::signal::{Signal, Welcome};
 use super::{Ear, Open, Settings};
 use crate::clock::Clock;
 use crate::drain::Drain;
@@ -68,7 +68,11 @@ impl Hub {
         match joined.opened().await {
             Opening::Open(honoured) => {
                 let listener = Listener::new(&joined, id, &honoured, open);
-                let listener = listener.watched(Arc::clone(&self.sweep), &self.drain, settings);
+                let listener = listener.watched(
+                    Arc::clone(&self.sweep),
+                    (&self.drain, Welcome::of(exchange, &self.clock)),
+                    settings,
+                );
                 Ok(stream(RelayBody::Listen(Box::new(listener))))
             }
             Opening::Refused(answer) => Ok(refusal(&answer, id)),
@@ -110,8 +114,8 @@ impl Hub {
 
 /// Digest of everything by which a server could tell one client from another.
 fn context_of(exchange: &Exchange, headers: &HeaderMap) -> [u8; 16] {
-    let caller = exchange.caller.digest();
-    exchange::context_of(headers, &[&caller.0, exchange.uri.query().unwrap_or_default().as_bytes()])
+    let known = exchange::known_of(&exchange.caller);
+    exchange::context_of(headers, &[&known, exchange.uri.query().unwrap_or_default().as_bytes()])
 }
 
 fn stream(body: RelayBody) -> Response<RelayBody> {

@@ -1,0 +1,87 @@
+//! Who asks: the pool's gate says it, and here it is said to the exchange and to the backends. What a caller may do is judged
+//! elsewhere.
+
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, HeaderMap};
+use http::request::Parts;
+
+use super::{Connection, Identify, Settings};
+use crate::auth::{Denied, Gate, INTRODUCTIONS, Principal};
+use crate::config::CredentialPolicy;
+use crate::exchange::{Origin, WELL_KNOWN, metadata_url};
+use crate::fleet::Pool;
+use crate::reject::{Cause, Challenge};
+
+/// A body that an unknown caller sends is read for its id up to this many bytes.
+pub const UNKNOWN_BODY: usize = 64 * 1024;
+
+impl Identify {
+    /// Who asks; nobody in particular where the pool asks for no credential. The header fields become what backends may see.
+    ///
+    /// # Errors
+    /// [`Cause::Unauthenticated`], [`Cause::BadCredential`], [`Cause::InsufficientScope`], [`Cause::IdentityAway`].
+    pub(super) async fn who(
+        &self,
+        parts: &mut Parts,
+        pool: &Pool,
+        (connection, origin): (&Connection, &Origin),
+        settings: &Settings,
+    ) -> Result<Option<Arc<Principal>>, Cause> {
+        // Nobody but Moorline says these.
+        for name in INTRODUCTIONS {
+            parts.headers.remove(name);
+        }
+        let Some(gate) = self.gates.of(pool.id) else { return Ok(None) };
+        if gate.publishes() && parts.uri.path().starts_with(WELL_KNOWN) {
+            return Ok(None);
+        }
+        match gate.check(&parts.headers, connection.certificate.as_deref()).await {
+            Ok(caller) => {
+                dress(&mut parts.headers, &gate, pool, &caller);
+                Ok(Some(caller))
+            }
+            Err(denied) => {
+                tracing::debug!(pool = %pool.settings().name, peer = %connection.peer, why = denied.word(), "not let in");
+                let host = super::asked_host(parts);
+                let public = settings.public_url.as_ref();
+                let site = crate::exchange::site(&parts.headers, origin, host.as_ref(), public);
+                let metadata = site.map(|site| metadata_url(&site, pool)).unwrap_or_default();
+                Err(refuse(&gate, denied, &metadata))
+            }
+        }
+    }
+}
+
+fn refuse(gate: &Gate, denied: Denied, metadata: &str) -> Cause {
+    let header = gate.challenge(&denied, metadata);
+    let advice = gate.advice();
+    match denied {
+        Denied::Malformed(_) => Cause::BadCredential(denied.to_string().into()),
+        Denied::Unavailable { .. } => Cause::IdentityAway,
+        Denied::InsufficientScope { ref missing, .. } => {
+            let text = format!("the token lacks the scope {}; ask for one that has it", missing.join(" "));
+            Cause::InsufficientScope(Box::new(Challenge { header, text: text.into() }))
+        }
+        denied => {
+            let text = format!("{denied}; {advice}");
+            Cause::Unauthenticated(Box::new(Challenge { header, text: text.into() }))
+        }
+    }
+}
+
+/// What backends see of who asks, instead of what the caller has shown us.
+fn dress(headers: &mut HeaderMap, gate: &Gate, pool: &Pool, caller: &Principal) {
+    if let Some(shown) = gate.credential_header() {
+        match gate.credential() {
+            CredentialPolicy::Forward => {}
+            CredentialPolicy::Drop => drop(headers.remove(shown)),
+            CredentialPolicy::Replace => {
+                headers.remove(shown);
+                let own = pool.settings().service_credential.as_ref().map(|own| own.value().clone());
+                own.map(|own| headers.insert(AUTHORIZATION, own));
+            }
+        }
+    }
+    gate.introduce(caller, headers);
+}
