@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::auth::AuthMode;
 use super::fault::{Code, Fault, Faults, Span};
 use super::form::Text;
 use super::secret::Password;
@@ -37,6 +38,7 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
     let around = limit::Around {
         pools: pools.iter().map(|pool| pool.name.as_str()).collect(),
         believes_headers: !trusted_proxies.is_empty() || top.is_bad(&schema::TRUSTED_PROXIES),
+        knows_callers: pools.iter().any(|pool| pool.auth.mode != AuthMode::None) || !top.sink.faults.is_empty(),
     };
     let (limits, limit, upstreams) = limit::read(&mut top, &around);
     let allow = allow::read(&mut top, &around);

@@ -29,6 +29,14 @@ fn rule(reader: &mut Reader<'_>, around: &Around<'_>) -> AllowRule {
         claims: reader.find(&rows::ALLOW_CLAIMS).unwrap_or_default(),
         callers: globs(reader.find(&rows::ALLOW_CALLERS)),
     };
+    if !around.knows_callers {
+        let fault = Fault::new(
+            Code::Careless,
+            reader.at.clone(),
+            "the rule allows nobody anything: no caller is authenticated",
+        );
+        reader.sink.warn(fault.help("let `[auth]` say how callers are known, or leave the rule out"));
+    }
     one_of(reader, [&rows::ALLOW_TOOLS, &rows::ALLOW_METHODS], "what it is about", "tools = [\"delete_*\"]");
     one_of(
         reader,

@@ -121,6 +121,9 @@ fn scope(reader: &mut Reader<'_>, around: &Around<'_>) -> CacheScope {
             .sink
             .warn(fault.help("any client could read another's results by it: name the proxy in `trusted_proxies`"));
     }
+    if let CacheScope::Claim(claim) = &scope {
+        around.check_claim(reader.sink, reader.span(&rows::SCOPE), claim);
+    }
     scope
 }
 

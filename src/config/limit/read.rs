@@ -51,6 +51,17 @@ pub(in crate::config) struct Around<'a> {
     pub pools: Vec<&'a str>,
     /// Whether there are proxies whose headers are believed.
     pub believes_headers: bool,
+    /// Whether some pool asks its callers who they are.
+    pub knows_callers: bool,
+}
+
+impl Around<'_> {
+    /// Warns of a claim that nobody can have.
+    pub fn check_claim(&self, sink: &mut Sink, at: Option<Span>, claim: &str) {
+        let Some(at) = at.filter(|_| !self.knows_callers) else { return };
+        let fault = Fault::new(Code::Careless, at, format!("no caller has the claim `{claim}`: none is authenticated"));
+        sink.warn(fault.help("let `[auth]` say how callers are known"));
+    }
 }
 
 /// Reads what limits share, the limits and the upstreams.
@@ -189,6 +200,9 @@ fn key(reader: &mut Reader<'_>, around: &Around<'_>) -> LimitKey {
         reader
             .sink
             .warn(fault.help("any client could choose its own account by it: name the proxy in `trusted_proxies`"));
+    }
+    if let LimitKey::Claim(claim) = &key {
+        around.check_claim(reader.sink, reader.span(&rows::LIMIT_KEY), claim);
     }
     key
 }
