@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::http::{self, Chunks, Framing, Head};
+use crate::keys::Keys;
 use crate::messages::{self, Ask, FIRST_ID, LEGACY, MODERN, Numbered};
 
 const BUFFER: usize = 32 * 1024;
@@ -29,6 +30,16 @@ pub struct Call {
     id: u32,
     may_be_refused: bool,
     may_be_kept: bool,
+    keys: Option<Keys>,
+}
+
+/// Where a right answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A server.
+    Server,
+    /// A cache, which says so.
+    Cache,
 }
 
 impl Connection {
@@ -68,25 +79,26 @@ impl Connection {
         Ok(())
     }
 
-    /// Makes a call and compares the answer.
+    /// Makes a call and compares the answer. Says where it came from.
     ///
     /// # Errors
     /// If the answer is not the right one.
-    pub async fn call(&mut self, call: &mut Call) -> Result<()> {
+    pub async fn call(&mut self, call: &mut Call) -> Result<Source> {
         self.send(call.next()).await?;
         let head = self.receive().await?;
         if call.may_be_refused && head.status == 429 {
-            return Ok(());
+            return Ok(Source::Server);
         }
+        let source = if head.hit { Source::Cache } else { Source::Server };
         ensure!(head.status == 200, "a call was answered {}: {}", head.status, self.body_text());
         let expected = call.expected.bytes();
         if call.may_be_kept && messages::is_kept_answer(&self.body, expected) {
-            return Ok(());
+            return Ok(source);
         }
         if self.body != expected && !(head.event_stream && messages::same_events(&self.body, expected)) {
             bail!("a call was answered wrongly: {}", self.body_text());
         }
-        Ok(())
+        Ok(source)
     }
 
     /// Ends the session.
@@ -195,7 +207,19 @@ impl Call {
             id: FIRST_ID - 1,
             may_be_refused: ask == Ask::Refused,
             may_be_kept: ask == Ask::Kept,
+            keys: None,
         }
+    }
+
+    /// The same, each time with the next of these keys.
+    pub fn drawn(self, keys: Keys) -> Self {
+        Self { keys: Some(keys), ..self }
+    }
+
+    /// From now on with this key.
+    pub fn set_key(&mut self, key: u32) {
+        self.request.set_key(key);
+        self.expected.set_key(key);
     }
 
     /// The next request's bytes, with a new id; the expected answer gets the same.
@@ -203,6 +227,9 @@ impl Call {
         self.id = if self.id == LAST_ID { FIRST_ID } else { self.id + 1 };
         self.request.set_id(self.id);
         self.expected.set_id(self.id);
+        if let Some(key) = self.keys.as_mut().map(Keys::next) {
+            self.set_key(key);
+        }
         self.request.bytes()
     }
 }
@@ -250,7 +277,7 @@ mod tests {
         };
         let (served, asked) = tokio::join!(serve, ask);
         served?;
-        asked
+        asked.map(|_| ())
     }
 
     #[tokio::test]

@@ -122,7 +122,13 @@ backend replicas
 
 /// Moorline: one thread, everything at its default but logs, which nginx's configuration keeps off too.
 /// `extra` goes to the end and begins inside the `[[pool]]` table.
-pub fn moorline([listen, admin]: [SocketAddr; 2], origins: &[SocketAddr], extra: &str, rules: Rules) -> String {
+pub fn moorline(
+    [listen, admin]: [SocketAddr; 2],
+    origins: &[SocketAddr],
+    (extra, redis): (&str, Option<SocketAddr>),
+    rules: Rules,
+) -> String {
+    let store = redis.map_or_else(String::new, |redis| format!("\n[store]\nurl = \"redis://{redis}\"\n"));
     let rules = match rules {
         Rules::None => "",
         Rules::Cache => {
@@ -158,11 +164,21 @@ threads = 1
 [log]
 level  = \"warn\"
 access = \"off\"
-{rules}
+{store}{rules}
 [[pool]]
 path     = \"/mcp\"
 backends = [{backends}]
 {extra}"
+    )
+}
+
+/// The wrapper's, in JSON.
+pub fn wrapper(listen: SocketAddr, origins: &[SocketAddr], redis: SocketAddr) -> String {
+    let origins: Vec<String> = origins.iter().map(|origin| format!("\"http://{origin}\"")).collect();
+    let port = listen.port();
+    format!(
+        "{{\"port\": {port}, \"tools\": [\"kept\"], \"ttl\": 3600, \"redis\": \"redis://{redis}\", \"origins\": [{}]}}\n",
+        origins.join(", ")
     )
 }
 

@@ -5,6 +5,9 @@ use anyhow::{Context, Result, bail};
 
 const MAX_HEADERS: usize = 64;
 
+/// Where caches say that they had an answer: Moorline, and the wrapper.
+const CACHES: [&str; 2] = ["moorline-cache", "x-cache"];
+
 /// How a body's end is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -25,6 +28,8 @@ pub struct Head {
     pub framing: Framing,
     /// Whether it is a stream of server-sent events.
     pub event_stream: bool,
+    /// Whether a cache says that it had the answer.
+    pub hit: bool,
 }
 
 /// Reads an answer's head; `None` while it is incomplete.
@@ -36,7 +41,7 @@ pub fn answer_head(input: &[u8]) -> Result<Option<Head>> {
     };
     let status = answer.code.context("answer without a status")?;
     let mut framing = None;
-    let mut event_stream = false;
+    let (mut event_stream, mut hit) = (false, false);
     for header in answer.headers.iter() {
         if header.name.eq_ignore_ascii_case("content-length") {
             framing = Some(Framing::Length(number(header.value)?));
@@ -44,6 +49,8 @@ pub fn answer_head(input: &[u8]) -> Result<Option<Head>> {
             framing = Some(Framing::Chunked);
         } else if header.name.eq_ignore_ascii_case("content-type") {
             event_stream = header.value.starts_with(b"text/event-stream");
+        } else if CACHES.iter().any(|name| header.name.eq_ignore_ascii_case(name)) {
+            hit = header.value.starts_with(b"hit");
         }
     }
     let framing = match framing {
@@ -51,7 +58,7 @@ pub fn answer_head(input: &[u8]) -> Result<Option<Head>> {
         None if matches!(status, 202 | 204) => Framing::Length(0),
         None => bail!("answer {status} has neither length nor chunks"),
     };
-    Ok(Some(Head { status, end, framing, event_stream }))
+    Ok(Some(Head { status, end, framing, event_stream, hit }))
 }
 
 /// The value of an answer's header field, looked up again in the bytes.

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::client::{Call, Connection};
+use crate::client::{Call, Connection, Source};
 use crate::clock;
+use crate::keys::{Draw, Keys};
 use crate::messages::Ask;
 use crate::pace;
 use crate::process::{self, Cpu, Memory, Tree};
@@ -50,6 +51,8 @@ pub struct Watched {
     pub harness: Tree,
     /// The origins.
     pub origins: Tree,
+    /// What the proxy has beside it: a Redis; empty where it has none.
+    pub beside: Tree,
 }
 
 /// What one slot of the run yields.
@@ -75,6 +78,12 @@ pub struct Load {
     pub harness: Cpu,
     /// CPU time of the origins.
     pub origins: Cpu,
+    /// CPU time of the proxy's Redis.
+    #[serde(default)]
+    pub beside: Cpu,
+    /// Requests that a cache said it had the answer to.
+    #[serde(default)]
+    pub hits: u64,
     /// Ticks (10 ms) in which the hypervisor ran something else than the proxy's core.
     pub stolen_ticks: u64,
     /// Latency in microseconds.
@@ -119,21 +128,23 @@ pub struct Recorder {
 #[derive(Debug)]
 struct Noted {
     open: bool,
+    hits: u64,
     latency: Histogram<u64>,
 }
 
 impl Recorder {
     fn new() -> Result<Self> {
         let latency = Histogram::new_with_bounds(1_000, 60_000_000_000, 3)?;
-        Ok(Self { noted: Mutex::new(Noted { open: false, latency }) })
+        Ok(Self { noted: Mutex::new(Noted { open: false, hits: 0, latency }) })
     }
 
     /// Notes a request that began at `since` and ends now.
-    pub fn note(&self, since: Instant) {
+    pub fn note(&self, since: Instant, source: Source) {
         let nanos = u64::try_from(clock::now().duration_since(since).as_nanos()).unwrap_or(u64::MAX);
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.open {
             noted.latency.saturating_record(nanos);
+            noted.hits += u64::from(source == Source::Cache);
         }
     }
 
@@ -141,13 +152,13 @@ impl Recorder {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner).open = open;
     }
 
-    fn requests_and_latency(&self) -> (u64, Latency) {
+    fn requests_and_latency(&self) -> (u64, u64, Latency) {
         let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         #[expect(clippy::cast_precision_loss, reason = "three digits are kept")]
         let micros = |quantile| noted.latency.value_at_quantile(quantile) as f64 / 1e3;
         let latency =
             Latency { p50: micros(0.5), p90: micros(0.9), p99: micros(0.99), p999: micros(0.999), max: micros(1.0) };
-        (noted.latency.len(), latency)
+        (noted.latency.len(), noted.hits, latency)
     }
 }
 
@@ -178,6 +189,7 @@ async fn load(addr: SocketAddr, plan: &Plan, watched: &Watched) -> Result<Load> 
                 tasks.spawn(repeat(connection, Call::new(ask, addr, session.as_deref()), Arc::clone(&recorder)));
             }
         }
+        Drive::Drawn(draw) => drawn(addr, (draw, plan.connections), &recorder, &mut tasks).await?,
         Drive::Sessions => {
             for _ in 0..plan.connections {
                 tasks.spawn(sessions(addr, Arc::clone(&recorder)));
@@ -217,21 +229,26 @@ async fn first_of<T>(measured: impl Future<Output = Result<T>>, tasks: &mut Join
 
 async fn window(recorder: &Recorder, plan: &Plan, watched: &Watched) -> Result<Load> {
     sleep(plan.warm).await;
-    let before = (watched.proxy.cpu()?, watched.harness.cpu()?, watched.origins.cpu()?);
+    let cpu =
+        || anyhow::Ok((watched.proxy.cpu()?, watched.harness.cpu()?, watched.origins.cpu()?, watched.beside.cpu()?));
+    let before = cpu()?;
     let stolen = process::stolen_ticks(plan.proxy_core)?;
     let begun = clock::now();
     recorder.set_open(true);
     sleep(plan.measure).await;
     recorder.set_open(false);
     let seconds = clock::now().duration_since(begun).as_secs_f64();
-    let (requests, latency) = recorder.requests_and_latency();
+    let (requests, hits, latency) = recorder.requests_and_latency();
     ensure!(requests > 0, "no request ended");
+    let after = cpu()?;
     Ok(Load {
         seconds,
         requests,
-        proxy: watched.proxy.cpu()? - before.0,
-        harness: watched.harness.cpu()? - before.1,
-        origins: watched.origins.cpu()? - before.2,
+        hits,
+        proxy: after.0 - before.0,
+        harness: after.1 - before.1,
+        origins: after.2 - before.2,
+        beside: after.3 - before.3,
         stolen_ticks: process::stolen_ticks(plan.proxy_core)? - stolen,
         latency,
     })
@@ -248,6 +265,28 @@ async fn ready(addr: SocketAddr, ask: Ask) -> Result<(Connection, Option<String>
     Ok((connection, Some(session)))
 }
 
+/// Calls whose answers may be kept; those that come again and again are made once before.
+async fn drawn(
+    addr: SocketAddr,
+    (draw, connections): (Draw, usize),
+    recorder: &Arc<Recorder>,
+    tasks: &mut JoinSet<Result<Infallible>>,
+) -> Result<()> {
+    let keys = Keys::new(draw);
+    let (mut first, _) = ready(addr, Ask::Kept).await?;
+    let mut call = Call::new(Ask::Kept, addr, None);
+    for key in keys.known() {
+        call.set_key(key);
+        first.call(&mut call).await?;
+    }
+    for number in 0..connections {
+        let (connection, _) = ready(addr, Ask::Kept).await?;
+        let call = Call::new(Ask::Kept, addr, None).drawn(keys.of(number));
+        tasks.spawn(repeat(connection, call, Arc::clone(recorder)));
+    }
+    Ok(())
+}
+
 async fn stream(addr: SocketAddr, session: &str) -> Result<Connection> {
     let mut connection = Connection::open(addr).await?;
     connection.listen(session).await?;
@@ -257,8 +296,8 @@ async fn stream(addr: SocketAddr, session: &str) -> Result<Connection> {
 async fn repeat(mut connection: Connection, mut call: Call, recorder: Arc<Recorder>) -> Result<Infallible> {
     loop {
         let begun = clock::now();
-        connection.call(&mut call).await?;
-        recorder.note(begun);
+        let source = connection.call(&mut call).await?;
+        recorder.note(begun, source);
     }
 }
 
@@ -269,7 +308,7 @@ async fn sessions(addr: SocketAddr, recorder: Arc<Recorder>) -> Result<Infallibl
         let session = connection.initialize().await?;
         connection.call(&mut Call::new(Ask::Echo, addr, Some(&session))).await?;
         connection.delete(&session).await?;
-        recorder.note(begun);
+        recorder.note(begun, Source::Server);
     }
 }
 

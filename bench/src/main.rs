@@ -6,6 +6,7 @@ mod clock;
 mod configs;
 mod http;
 mod keep;
+mod keys;
 mod load;
 mod messages;
 mod origin;
@@ -29,7 +30,7 @@ use nix::unistd::Pid;
 
 use crate::load::Plan;
 use crate::peers::{Peer, Yard};
-use crate::run::{Origins, Schedule};
+use crate::run::{Origins, Schedule, Server};
 use crate::works::Work;
 
 #[derive(Parser)]
@@ -111,6 +112,9 @@ struct Run {
     /// Backends
     #[arg(long, default_value_t = 3)]
     origins: usize,
+    /// What the backends are
+    #[arg(long, value_enum, default_value_t = Server::Origin)]
+    server: Server,
     /// nginx's buffers: its own 4k would cost it dear on the 8 KiB and burst answers
     #[arg(long, default_value = "16k")]
     nginx_buffers: String,
@@ -155,7 +159,9 @@ async fn execute(mut run: Run) -> Result<ExitCode> {
     if run.quick {
         (run.rounds, run.seconds, run.streams) = (1, 1.0, 200);
     }
-    let origins = Origins::start(run.origins).await?;
+    let sdk_fits = run.server == Server::Origin || run.works.iter().all(|work| work.is_cached());
+    ensure!(sdk_fits, "--server sdk knows the works hit, zipf and miss alone");
+    let origins = Origins::start(run.origins, run.server).await?;
     let yard = yard(&run, &origins)?;
     let code = match run.profile_only {
         Some(peer) => profile(peer, &run, &yard, &origins).await.map(|()| ExitCode::SUCCESS),
@@ -213,7 +219,7 @@ fn plan(run: &Run) -> Plan {
 fn yard(run: &Run, origins: &Origins) -> Result<Yard> {
     let folder = std::env::temp_dir().join(format!("moorline-bench-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
-    let used = run.profile_only.map_or_else(|| run.peers.contains(&Peer::Moorline), |peer| peer == Peer::Moorline);
+    let used = run.profile_only.map_or_else(|| run.peers.iter().any(|peer| peer.is_moorline()), Peer::is_moorline);
     ensure!(
         !used || run.moorline.is_file(),
         "{} is not there: build it, or leave it out by --peers",

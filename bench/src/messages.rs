@@ -15,6 +15,11 @@ const LIST_BYTES: usize = 8192;
 pub const FIRST_ID: u32 = 10_000_000;
 const ID_FIELD: &[u8] = b"\"id\":10000000";
 const ID_DIGITS: usize = 8;
+/// So the argument begins that tells one call from another where answers may be kept; eight digits follow.
+pub const KEY_ARGUMENT: &str = "\"key\":\"";
+/// So an answer says which call it is the answer to; eight digits follow.
+pub const KEY_ANSWER: &str = "to call ";
+const FIRST_KEY: &str = "10000000";
 
 /// The protocol version that legacy requests name.
 pub const LEGACY: &str = "2025-11-25";
@@ -42,11 +47,12 @@ pub enum Ask {
     List,
 }
 
-/// Bytes with an id of eight digits in them that can be changed in place.
+/// Bytes with an id of eight digits in them that can be changed in place; and a key, where answers may be kept.
 #[derive(Clone, Debug)]
 pub struct Numbered {
     bytes: Vec<u8>,
     id_at: usize,
+    key_at: usize,
 }
 
 impl Numbered {
@@ -54,13 +60,26 @@ impl Numbered {
     pub fn new(bytes: Vec<u8>) -> Self {
         let field = memchr::memmem::find(&bytes, ID_FIELD);
         let id_at = field.map_or(bytes.len(), |at| at + ID_FIELD.len() - ID_DIGITS);
-        Self { bytes, id_at }
+        let key = [KEY_ARGUMENT, KEY_ANSWER]
+            .iter()
+            .find_map(|before| Some(memchr::memmem::find(&bytes, before.as_bytes())? + before.len()));
+        let key_at = key.unwrap_or(bytes.len());
+        Self { bytes, id_at, key_at }
     }
 
     /// Writes the id's eight digits.
     pub fn set_id(&mut self, id: u32) {
-        let mut left = id;
-        for digit in self.bytes[self.id_at..].iter_mut().take(ID_DIGITS).rev() {
+        self.write(self.id_at, id);
+    }
+
+    /// Writes the key's eight digits, where there is any.
+    pub fn set_key(&mut self, key: u32) {
+        self.write(self.key_at, key);
+    }
+
+    fn write(&mut self, at: usize, number: u32) {
+        let mut left = number;
+        for digit in self.bytes[at..].iter_mut().take(ID_DIGITS).rev() {
             *digit = b"0123456789"[(left % 10) as usize];
             left /= 10;
         }
@@ -78,11 +97,12 @@ pub fn request(ask: Ask) -> String {
         Ask::Initialize => format!(
             r#""method":"initialize","params":{{"protocolVersion":"{LEGACY}","capabilities":{{}},"clientInfo":{{"name":"moorline-bench","version":"1"}}}}"#
         ),
-        Ask::Echo => call("echo", ""),
-        Ask::Sse => call("sse", ""),
-        Ask::Burst => call("burst", r#","_meta":{"progressToken":7}"#),
+        Ask::Echo => call("echo", "", ""),
+        Ask::Sse => call("sse", "", ""),
+        Ask::Burst => call("burst", "", r#","_meta":{"progressToken":7}"#),
         Ask::Modern | Ask::Refused | Ask::Kept => call(
             tool(ask),
+            &if ask == Ask::Kept { format!(",{KEY_ARGUMENT}{FIRST_KEY}\"") } else { String::new() },
             &format!(
                 r#","_meta":{{"io.modelcontextprotocol/protocolVersion":"{MODERN}","io.modelcontextprotocol/clientInfo":{{"name":"moorline-bench","version":"1"}},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#
             ),
@@ -92,9 +112,9 @@ pub fn request(ask: Ask) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{FIRST_ID},{method_and_params}}}"#)
 }
 
-fn call(tool: &str, meta: &str) -> String {
+fn call(tool: &str, argument: &str, meta: &str) -> String {
     format!(
-        r#""method":"tools/call","params":{{"name":"{tool}","arguments":{{"text":"a ship at its berth rides out the night"}}{meta}}}"#
+        r#""method":"tools/call","params":{{"name":"{tool}","arguments":{{"text":"a ship at its berth rides out the night"{argument}}}{meta}}}"#
     )
 }
 
@@ -114,7 +134,7 @@ pub fn answer(ask: Ask) -> String {
             SMALL_BYTES,
         ),
         Ask::Modern | Ask::Refused => padded(modern_result, SMALL_BYTES),
-        Ask::Kept => padded(modern_result, LIST_BYTES),
+        Ask::Kept => padded(|pad| modern_result(&format!("{KEY_ANSWER}{FIRST_KEY}: {pad}")), LIST_BYTES),
         Ask::List => padded(tool_list, LIST_BYTES),
     }
 }
@@ -132,11 +152,14 @@ pub const fn tool(ask: Ask) -> &'static str {
     }
 }
 
-/// Whether it is the right answer to [`Ask::Kept`]: a cache says beside it where it came from.
+/// Whether it is the right answer to [`Ask::Kept`]: its id, and its whole content. A cache says beside it where it came from, and
+/// servers and wrappers have orders of their own for members.
 pub fn is_kept_answer(body: &[u8], expected: &[u8]) -> bool {
-    let Some(at) = memchr::memmem::find(expected, b"\"resultType\"") else { return false };
-    let (start, end) = expected.split_at(at);
-    body.starts_with(start) && body.ends_with(end)
+    let find = |needle: &[u8]| memchr::memmem::find(expected, needle);
+    let (Some(id), Some(content)) = (find(b"\"id\":"), find(b"[{\"type\"")) else { return false };
+    let Some(end) = memchr::memmem::rfind(expected, b"}]").filter(|end| *end > content) else { return false };
+    let has = |part: &[u8]| memchr::memmem::find(body, part).is_some();
+    has(&expected[id..id + ID_FIELD.len()]) && has(&expected[content..end])
 }
 
 fn result(members: &str) -> String {
@@ -217,7 +240,7 @@ mod tests {
 
     #[test]
     fn every_message_is_json() {
-        for ask in [Ask::Initialize, Ask::Echo, Ask::Modern, Ask::Sse, Ask::Burst, Ask::List] {
+        for ask in [Ask::Initialize, Ask::Echo, Ask::Modern, Ask::Kept, Ask::Sse, Ask::Burst, Ask::List] {
             for text in [request(ask), answer(ask)] {
                 serde_json::from_str::<serde_json::Value>(&text).expect(&text);
             }
@@ -236,11 +259,25 @@ mod tests {
 
     #[test]
     fn a_cache_may_say_where_an_answer_came_from() {
-        let expected = answer(Ask::Kept);
+        let mut numbered = Numbered::new(answer(Ask::Kept).into_bytes());
+        numbered.set_id(23_456_789);
+        numbered.set_key(34_567_890);
+        let expected = String::from_utf8(numbered.bytes().to_vec()).unwrap();
         let said = expected.replacen("\"resultType\"", "\"_meta\":{\"moorline/cache\":{}},\"resultType\"", 1);
-        assert!(is_kept_answer(said.as_bytes(), expected.as_bytes()));
-        assert!(is_kept_answer(expected.as_bytes(), expected.as_bytes()));
-        assert!(!is_kept_answer(said.replacen("complete", "other", 1).as_bytes(), expected.as_bytes()));
+        let is_right = |body: &str| is_kept_answer(body.as_bytes(), expected.as_bytes());
+        assert!(is_right(&said) && is_right(&expected));
+        for (right, wrong) in [("23456789", "10000000"), ("34567890", "10000000"), ("moored moored", "moored mooted")] {
+            assert!(!is_right(&said.replacen(right, wrong, 1)), "{wrong} for {right}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_changed_in_place() {
+        let mut text = Numbered::new(request(Ask::Kept).into_bytes());
+        text.set_key(34_567_890);
+        let text = String::from_utf8(text.bytes().to_vec()).unwrap();
+        assert!(text.contains(r#""key":"34567890""#) && text.contains(r#""id":10000000"#), "{text}");
+        assert_eq!(answer(Ask::Kept).len(), LIST_BYTES);
     }
 
     #[test]

@@ -10,11 +10,12 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::http::{self, Request};
-use crate::messages::{self, Ask};
+use crate::messages::{self, Ask, KEY_ANSWER, KEY_ARGUMENT};
 
 const BACKLOG: u32 = 4096;
 const BUFFER: usize = 16 * 1024;
 const ID_DIGITS: usize = 8;
+const KEY_DIGITS: usize = 8;
 const PLACEHOLDER: &[u8] = b"\"id\":10000000";
 
 /// Serves on loopback ports until the process ends. One process for all, as it is not the backends that are measured.
@@ -135,6 +136,9 @@ impl Answers {
             let digits = from + at + PLACEHOLDER.len() - ID_DIGITS;
             out[digits..digits + ID_DIGITS].copy_from_slice(id);
         }
+        if ask == Ask::Kept {
+            write_key(request.body, &mut out[from..]);
+        }
     }
 
     const fn ready(&self, ask: Ask) -> &Vec<u8> {
@@ -147,6 +151,16 @@ impl Answers {
             Ask::Burst => &self.burst,
             Ask::List => &self.list,
         }
+    }
+}
+
+/// Says in an answer which call it is the answer to.
+fn write_key(asked: &[u8], answer: &mut [u8]) {
+    let after = |text: &[u8], before: &str| Some(memmem::find(text, before.as_bytes())? + before.len());
+    let key = after(asked, KEY_ARGUMENT).and_then(|at| asked.get(at..at + KEY_DIGITS));
+    let (Some(key), Some(at)) = (key, after(answer, KEY_ANSWER)) else { return };
+    if let Some(place) = answer.get_mut(at..at + KEY_DIGITS) {
+        place.copy_from_slice(key);
     }
 }
 

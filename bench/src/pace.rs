@@ -67,7 +67,7 @@ async fn follow(
 ) -> Result<Infallible> {
     loop {
         let begin = planned.recv().await.context("the peer does not keep the pace")?;
-        connection.call(&mut call).await?;
-        recorder.note(begin);
+        let source = connection.call(&mut call).await?;
+        recorder.note(begin, source);
     }
 }

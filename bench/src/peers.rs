@@ -31,6 +31,12 @@ pub enum Peer {
     Haproxy,
     /// Moorline
     Moorline,
+    /// Moorline without the rules that a work is about
+    Plain,
+    /// Moorline with a Redis, in which results are kept too
+    Shared,
+    /// A gateway in Node as people write one by hand: answers of calls kept in Redis, by ioredis
+    Wrapper,
 }
 
 impl Peer {
@@ -41,7 +47,19 @@ impl Peer {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Moorline => "moorline",
+            Self::Plain => "plain",
+            Self::Shared => "shared",
+            Self::Wrapper => "wrapper",
         }
+    }
+
+    /// Whether it is Moorline's binary.
+    pub const fn is_moorline(self) -> bool {
+        matches!(self, Self::Moorline | Self::Plain | Self::Shared)
+    }
+
+    const fn has_redis(self) -> bool {
+        matches!(self, Self::Shared | Self::Wrapper)
     }
 }
 
@@ -75,6 +93,8 @@ pub struct Running {
     pub addr: SocketAddr,
     /// Its processes; none for `direct`.
     pub tree: Tree,
+    /// Its Redis, on the core of load and backends, where it has one.
+    pub beside: Option<Process>,
     _process: Option<Process>,
 }
 
@@ -123,19 +143,34 @@ impl Drop for Process {
 pub async fn start(peer: Peer, work: Work, yard: &Yard) -> Result<Running> {
     if peer == Peer::Direct {
         let addr = *yard.origins.first().context("no origin")?;
-        return Ok(Running { addr, tree: Tree::default(), _process: None });
+        return Ok(Running { addr, tree: Tree::default(), beside: None, _process: None });
     }
-    let addrs = free_addrs(2)?;
-    let [addr, admin] = addrs[..] else { bail!("no free ports") };
+    let addrs = free_addrs(3)?;
+    let [addr, admin, redis] = addrs[..] else { bail!("no free ports") };
     let file = yard.folder.join(format!("{}-{}.conf", peer.name(), work.name()));
-    fs::write(&file, configuration(peer, work, yard, [addr, admin]))?;
+    fs::write(&file, configuration(peer, work, yard, [addr, admin, redis]))?;
     let log = yard.folder.join(format!("{}.log", peer.name()));
     let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
+    let beside = if peer.has_redis() { Some(start_redis(redis).await?) } else { None };
     let process = Process::start(&command(peer, yard, &file), Some(yard.core), log.into())?;
     let (process, tree) = until_it_answers(process, addr)
         .await
         .with_context(|| format!("{} (its log is in {})", peer.name(), yard.folder.display()))?;
-    Ok(Running { addr, tree, _process: Some(process) })
+    Ok(Running { addr, tree, beside, _process: Some(process) })
+}
+
+/// Starts a Redis that writes nothing to disk and waits until it takes connections.
+async fn start_redis(addr: SocketAddr) -> Result<Process> {
+    let words = ["redis-server", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"];
+    let line: Vec<String> = words.iter().map(|word| (*word).to_owned()).chain([addr.port().to_string()]).collect();
+    let process = Process::start(&line, None, Stdio::inherit())?;
+    for _ in 0..100 {
+        if tokio::net::TcpStream::connect(addr).await.is_ok() {
+            return Ok(process);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bail!("redis-server takes no connections")
 }
 
 /// What a peer says of its version.
@@ -144,7 +179,8 @@ pub fn version(peer: Peer, yard: &Yard) -> String {
         Peer::Direct => return String::new(),
         Peer::Nginx => ("nginx".into(), "-v"),
         Peer::Haproxy => ("haproxy".into(), "-v"),
-        Peer::Moorline => (yard.moorline.display().to_string(), "--version"),
+        Peer::Wrapper => ("node".into(), "--version"),
+        Peer::Moorline | Peer::Plain | Peer::Shared => (yard.moorline.display().to_string(), "--version"),
     };
     let Ok(out) = Command::new(&program).arg(flag).output() else { return format!("{program}: can't be run") };
     let text = [out.stdout, out.stderr].concat();
@@ -157,19 +193,22 @@ fn command(peer: Peer, yard: &Yard, file: &Path) -> Vec<String> {
         Peer::Direct => return Vec::new(),
         Peer::Nginx => ["nginx".into(), "-e".into(), "stderr".into(), "-c".into()],
         Peer::Haproxy => return vec!["haproxy".into(), "-db".into(), "-f".into(), file],
-        Peer::Moorline => {
+        Peer::Wrapper => return vec!["node".into(), "cache/wrapper.mjs".into(), file],
+        Peer::Moorline | Peer::Plain | Peer::Shared => {
             return vec![yard.moorline.display().to_string(), "serve".into(), "--config".into(), file];
         }
     };
     words.into_iter().chain([file]).collect()
 }
 
-fn configuration(peer: Peer, work: Work, yard: &Yard, [addr, admin]: [SocketAddr; 2]) -> String {
+fn configuration(peer: Peer, work: Work, yard: &Yard, [addr, admin, redis]: [SocketAddr; 3]) -> String {
     let rules = match work {
+        _ if peer == Peer::Plain => Rules::None,
         Work::Limited | Work::Refused => Rules::Limits,
-        Work::Hit => Rules::Cache,
+        _ if work.is_cached() => Rules::Cache,
         _ => Rules::None,
     };
+    let moorline = |redis| configs::moorline([addr, admin], &yard.origins, (&yard.moorline_extra, redis), rules);
     match peer {
         Peer::Direct => String::new(),
         Peer::Nginx => {
@@ -177,7 +216,9 @@ fn configuration(peer: Peer, work: Work, yard: &Yard, [addr, admin]: [SocketAddr
             configs::nginx(addr, &yard.origins, buffers, (&yard.folder, rules))
         }
         Peer::Haproxy => configs::haproxy(addr, &yard.origins),
-        Peer::Moorline => configs::moorline([addr, admin], &yard.origins, &yard.moorline_extra, rules),
+        Peer::Moorline | Peer::Plain => moorline(None),
+        Peer::Shared => moorline(Some(redis)),
+        Peer::Wrapper => configs::wrapper(addr, &yard.origins, redis),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::load::{Figures, Idle, Load};
 use crate::peers::Peer;
+use crate::process::Cpu;
 use crate::run::Sample;
 use crate::works::{Drive, Work};
 
@@ -37,6 +38,21 @@ impl Load {
     /// The proxy's CPU time for each, in microseconds.
     pub fn proxy_micros_per_unit(&self, work: Work) -> f64 {
         self.proxy.run_ns as f64 / 1e3 / (self.requests as f64 * f64::from(work.units()))
+    }
+
+    /// CPU time for each request, in microseconds.
+    pub fn micros(&self, of: Cpu) -> f64 {
+        of.run_ns as f64 / 1e3 / self.requests as f64
+    }
+
+    /// The CPU time of proxy, servers and Redis for each request, in microseconds.
+    pub fn whole_micros(&self) -> f64 {
+        self.micros(self.proxy) + self.micros(self.origins) + self.micros(self.beside)
+    }
+
+    /// Which part of the requests a cache says it had the answer to.
+    pub fn hit_share(&self) -> f64 {
+        self.hits as f64 / self.requests as f64
     }
 
     /// Which part of its core the proxy used.
@@ -80,6 +96,10 @@ pub fn summary(title: &str, samples: &[Sample]) -> String {
         let _ = match work.drive() {
             Drive::Idle => write!(text, "\n{}", idle_table(&of_work)),
             Drive::Paced { .. } => write!(text, "\n{}", load_table(work, &of_work, "at the same rate for all")),
+            Drive::Drawn(_) => {
+                let _ = write!(text, "\n{}", load_table(work, &of_work, "closed loop"));
+                write!(text, "\n{}", whole_table(work, &of_work))
+            }
             Drive::Closed(_) | Drive::Sessions => write!(text, "\n{}", load_table(work, &of_work, "closed loop")),
         };
     }
@@ -134,6 +154,29 @@ fn load_table(work: Work, samples: &[&Sample], how: &str) -> String {
         part(Load::proxy_waited),
         part(Load::stolen)
     );
+    text
+}
+
+/// What a request costs everybody: where an answer is kept, a server is spared.
+fn whole_table(work: Work, samples: &[&Sample]) -> String {
+    let mut text = "| peer | hits | CPU µs per request: proxy, servers and Redis | ratio to nginx | of that servers | of that Redis |\n\
+                    |---|---|---|---|---|---|\n"
+        .to_owned();
+    for peer in distinct(samples.iter().map(|sample| sample.peer)) {
+        let column = |figure: &dyn Fn(&Load) -> f64| Spread::of(loads(samples, peer).map(|(_, load)| figure(load)));
+        let ratio = pairs(samples, peer, Peer::Nginx).map(|(one, two)| one.whole_micros() / two.whole_micros());
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} |",
+            peer.name(),
+            shown(column(&Load::hit_share), 3),
+            shown(column(&Load::whole_micros), 2),
+            shown(Spread::of(ratio), 2),
+            shown(column(&|load| load.micros(load.origins)), 2),
+            shown(column(&|load| load.micros(load.beside)), 2),
+        );
+    }
+    let _ = writeln!(text, "\nThe whole of `{}`, with what the servers behind the proxy spend.", work.name());
     text
 }
 
@@ -207,7 +250,6 @@ fn shown(spread: Option<Spread>, digits: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::Cpu;
 
     fn sample(peer: Peer, round: usize, micros: u64) -> Sample {
         let proxy = Cpu { run_ns: micros * 1_000_000, ..Cpu::default() };
@@ -216,7 +258,9 @@ mod tests {
             requests: 1000,
             proxy,
             harness: Cpu::default(),
-            origins: Cpu::default(),
+            origins: Cpu { run_ns: 5_000_000, ..Cpu::default() },
+            beside: Cpu::default(),
+            hits: 900,
             stolen_ticks: 0,
             latency: crate::load::Latency::default(),
         };
@@ -234,6 +278,13 @@ mod tests {
         ];
         let text = summary("t", &samples);
         assert!(text.contains("| moorline | **20.00** (7.00 to 100.00) | **1.50** (1.00 to 2.00) |"), "{text}");
+    }
+
+    #[test]
+    fn a_cache_is_weighed_with_the_servers_that_it_spares() {
+        let of = |peer, micros| Sample { work: Work::Zipf, ..sample(peer, 0, micros) };
+        let text = summary("t", &[of(Peer::Nginx, 35), of(Peer::Moorline, 15)]);
+        assert!(text.contains("| moorline | **0.900** | **20.00** | **0.50** | **5.00** | **0.00** |"), "{text}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::load::{self, Figures, Plan, Watched};
@@ -43,6 +44,15 @@ pub struct Schedule {
     pub plan: Plan,
 }
 
+/// What the backends are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Server {
+    /// The cheapest there can be
+    Origin,
+    /// A server made with the official TypeScript SDK; only for works of the cache
+    Sdk,
+}
+
 /// The backends, all in one process.
 #[derive(Debug)]
 pub struct Origins {
@@ -56,11 +66,16 @@ impl Origins {
     ///
     /// # Errors
     /// If one does not.
-    pub async fn start(count: usize) -> Result<Self> {
-        let program = std::env::current_exe()?.display().to_string();
+    pub async fn start(count: usize, server: Server) -> Result<Self> {
         let addrs = peers::free_addrs(count)?;
         let ports = addrs.iter().map(|addr| addr.port().to_string()).collect::<Vec<_>>().join(",");
-        let process = Process::start(&[program, "origin".into(), "--port".into(), ports], None, Stdio::inherit())?;
+        let line = match server {
+            Server::Origin => {
+                vec![std::env::current_exe()?.display().to_string(), "origin".into(), "--port".into(), ports]
+            }
+            Server::Sdk => vec!["node".into(), "cache/server.mjs".into(), ports],
+        };
+        let process = Process::start(&line, None, Stdio::inherit())?;
         for addr in &addrs {
             until_up(*addr).await?;
         }
@@ -112,8 +127,12 @@ async fn slot(peer: Peer, plan: &Plan, yard: &Yard, origins: &Origins) -> Result
 /// # Errors
 /// If any answer is wrong.
 pub async fn drive(running: &Running, plan: &Plan, origins: &Origins) -> Result<Figures> {
-    let watched =
-        Watched { proxy: running.tree.clone(), harness: Tree::own(), origins: Tree::of(origins.process.id())? };
+    let watched = Watched {
+        proxy: running.tree.clone(),
+        harness: Tree::own(),
+        origins: Tree::of(origins.process.id())?,
+        beside: running.beside.as_ref().map_or_else(|| Ok(Tree::default()), |redis| Tree::of(redis.id()))?,
+    };
     load::drive(running.addr, plan, &watched).await
 }
 

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::keys::Draw;
 use crate::messages::{Ask, BURST_EVENTS};
 
 /// One kind of load.
@@ -25,6 +26,10 @@ pub enum Work {
     Refused,
     /// `tools/call` of the modern era whose answer of 8 KiB the cache has; other proxies relay it
     Hit,
+    /// The same with arguments of which nine in ten were there before, by Zipf's law
+    Zipf,
+    /// The same with arguments that were never there before
+    Miss,
     /// Connect, initialize, one call, DELETE, close; counted per session
     Session,
     /// Small calls at a fixed rate: latency
@@ -40,6 +45,8 @@ pub enum Work {
 pub enum Drive {
     /// Every connection sends its next request as soon as it has the last answer.
     Closed(Ask),
+    /// The same with calls whose answers may be kept; which of them comes next is drawn.
+    Drawn(Draw),
     /// Every connection goes through whole sessions.
     Sessions,
     /// Requests start on time, whether or not earlier ones are answered.
@@ -63,6 +70,8 @@ impl Work {
             Self::Limited => "limited",
             Self::Refused => "refused",
             Self::Hit => "hit",
+            Self::Zipf => "zipf",
+            Self::Miss => "miss",
             Self::Session => "session",
             Self::Paced => "paced",
             Self::Crowd => "crowd",
@@ -79,12 +88,19 @@ impl Work {
             Self::List => Drive::Closed(Ask::List),
             Self::Modern | Self::Limited => Drive::Closed(Ask::Modern),
             Self::Refused => Drive::Closed(Ask::Refused),
-            Self::Hit => Drive::Closed(Ask::Kept),
+            Self::Hit => Drive::Drawn(Draw::One),
+            Self::Zipf => Drive::Drawn(Draw::Zipf),
+            Self::Miss => Drive::Drawn(Draw::New),
             Self::Session => Drive::Sessions,
             Self::Paced => Drive::Paced { streams: false },
             Self::Crowd => Drive::Paced { streams: true },
             Self::Idle => Drive::Idle,
         }
+    }
+
+    /// Whether a cache has to do with it.
+    pub const fn is_cached(self) -> bool {
+        matches!(self.drive(), Drive::Drawn(_))
     }
 
     /// What one request counts for: a burst's cost is told per event.
