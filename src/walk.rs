@@ -2,6 +2,7 @@
 
 mod errand;
 mod fetch;
+mod look;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::cache::{Cache, Change, Looked, MOORLINE_CACHE, Source};
 use crate::drain::{Drain, Phase};
 use crate::exchange::{Answer, Ask, Exchange, Heading, Lesson, Moored};
 use crate::identify::{Connection, Identify};
-use crate::limit::{Limit, Part, Pass, Permit};
+use crate::limit::{Limit, Pass, Permit};
 use crate::mcp::version::LAST_EVENT_ID;
 use crate::names::BackendId;
 use crate::observe::{Observe, Observed, Trail};
@@ -115,11 +116,8 @@ impl Walk {
         if let Some(list) = self.cache.list_for(&exchange).await {
             self.sessions.learn_list(&mut exchange, &list);
         }
-        let looked = self.cache.look(&exchange, moored.as_ref()).await;
-        self.observe.looked(trail, moored.as_ref().map(|moored| moored.id), looked.name());
-        let part = if matches!(looked, Looked::Found(..)) { Part::Asking } else { Part::All };
-        let permit = match self.limit.admit(&exchange, moored.as_ref().map(|moored| moored.id), part).await {
-            Ok(permit) => permit,
+        let (looked, permit) = match self.look(&exchange, moored.as_ref(), trail).await {
+            Ok(looked) => looked,
             Err(cause) => return Err(cause.to(exchange.asker)),
         };
         let bypasses = matches!(looked, Looked::Bypass);

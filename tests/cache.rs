@@ -581,6 +581,42 @@ fn limits_on_tools_are_not_charged_for_what_is_kept() {
     assert_eq!(statuses, [200, 200, 200, 429], "the caller's own limit counts every answer");
 }
 
+#[test]
+fn who_may_not_ask_does_not_wait_for_a_call_of_another() {
+    let shop = Shop::new(Kind::Modern);
+    let limits = r#"limit = [{ name = "who", key = "header:x-who", rate = "1/h" }, { name = "calls", tools = ["slow_*"], rate = "9/h" }]"#;
+    let gateway = setup(&shop, PUBLIC).key(limits).key("trusted_proxies = [\"127.0.0.1\"]").start();
+    let ask = |who: &str| call_with(&gateway, "slow_reads", "{}", &[&format!("x-who: {who}")]);
+    std::thread::scope(|scope| {
+        let leading = scope.spawn(|| ask("one"));
+        shop.backend.wait_for("the call", |request| request.tool() == "slow_reads");
+        let refused = ask("one");
+        assert_eq!(
+            (refused.status, refused.header("moorline-cache")),
+            (429, None),
+            "at once, and the cache does not look"
+        );
+        let following = scope.spawn(|| ask("two"));
+        until("it follows", || (waiting(&gateway) == 1).then_some(()));
+        shop.gate.open();
+        let led = leading.join().expect("it does not panic");
+        let said = |answer: &Answer, name: &str| answer.header(name).unwrap_or_default().to_owned();
+        assert!(said(&led, "ratelimit").contains("\"who\";r=0") && said(&led, "ratelimit").contains("\"calls\";r=8"));
+        let followed = following.join().expect("it does not panic");
+        assert!(!said(&followed, "ratelimit").contains("calls"), "what serves it was spent once");
+    });
+}
+
+#[test]
+fn what_is_refused_to_the_call_costs_who_asks_nothing() {
+    let shop = Shop::new(Kind::Modern);
+    let limits = r#"limit = [{ name = "who", key = "header:x-who", rate = "2/h" }, { name = "calls", tools = ["*"], rate = "1/h" }]"#;
+    let gateway = setup(&shop, PUBLIC).key(limits).key("trusted_proxies = [\"127.0.0.1\"]").start();
+    let ask = |tool: &str| call_with(&gateway, tool, "{}", &["x-who: one"]);
+    let statuses: Vec<u16> = ["reads", "others", "others", "reads", "reads"].map(|tool| ask(tool).status).into();
+    assert_eq!(statuses, [200, 429, 429, 200, 429], "the refused calls have not used up the limit on who asks");
+}
+
 /// Who asks after a change must not be given what was asked for before it.
 #[test]
 fn who_asks_after_a_change_does_not_follow_a_call_from_before_it() {

@@ -24,7 +24,7 @@ use smallvec::SmallVec;
 pub use fetch::Fetch;
 pub use forget::{Change, Purge, UnknownPattern};
 pub use kept::{MOORLINE_CACHE, Source};
-pub use rules::Settings;
+pub use rules::{Policy, Settings};
 
 use crate::clock::Clock;
 use crate::exchange::{Answer, Ask, Call, Exchange, Moored};
@@ -38,7 +38,7 @@ use flight::{Boarded, Flights, Leader, Outcome};
 use kept::Word;
 use key::Keys;
 use lists::Lists;
-use rules::{Policy, Rules};
+use rules::Rules;
 
 /// The cache station.
 #[derive(Debug)]
@@ -121,14 +121,17 @@ impl Cache {
         (self.flights.count(), self.flights.waiting())
     }
 
+    /// By what the result of a request may be kept, if it may. Asks nobody.
+    #[must_use]
+    pub fn policy(&self, exchange: &Exchange) -> Option<Policy> {
+        self.rules.load().policy(exchange)
+    }
+
     /// Looks for the answer. Where it is not there, and the same call is being made, waits for that, within bounds.
-    pub async fn look(self: &Arc<Self>, exchange: &Exchange, moored: Option<&Arc<Moored>>) -> Looked {
-        let rules = self.rules.load();
-        let Some(policy) = rules.policy(exchange) else { return Looked::Past };
+    pub async fn look(self: &Arc<Self>, exchange: &Exchange, moored: Option<&Arc<Moored>>, policy: Policy) -> Looked {
         let Some(keys) = key::of(exchange, moored.map(Arc::as_ref), &policy) else { return Looked::Bypass };
         let plan = Plan { keys, policy };
-        let wait = rules.wait;
-        drop(rules);
+        let wait = self.rules.load().wait;
         if plan.is_asked_past(exchange) {
             return self.refetch(plan, exchange, moored);
         }

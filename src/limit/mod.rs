@@ -43,9 +43,9 @@ const MOST_CHARGES: usize = 64;
 pub enum Part {
     /// All: a server will be asked for the client.
     All,
-    /// Those on who asks: the answer is there already.
+    /// Those on who asks: perhaps the answer is there already.
     Asking,
-    /// All others: the client has its answer, which is fetched anew.
+    /// All others: who asks has been admitted, or has its answer, which is fetched anew.
     Serving,
 }
 
@@ -114,6 +114,35 @@ impl Limit {
         session: Option<SessionId>,
         part: Part,
     ) -> Result<Option<Arc<Permit>>, Cause> {
+        Ok(self.judge(exchange, session, part).await?.map(Arc::new))
+    }
+
+    /// Takes what serving a request spends too, where those who ask were admitted before. Where it is refused, nothing is spent.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub async fn admit_further(
+        &self,
+        before: Option<Arc<Permit>>,
+        exchange: &Exchange,
+        session: Option<SessionId>,
+    ) -> Result<Option<Arc<Permit>>, Cause> {
+        match self.judge(exchange, session, Part::Serving).await {
+            Ok(None) => Ok(before),
+            Ok(Some(permit)) => Ok(Some(Arc::new(permit.after(before)))),
+            Err(cause) => {
+                before.iter().for_each(|before| before.refund());
+                Err(cause)
+            }
+        }
+    }
+
+    async fn judge(
+        &self,
+        exchange: &Exchange,
+        session: Option<SessionId>,
+        part: Part,
+    ) -> Result<Option<Permit>, Cause> {
         let live = self.rules.load();
         if live.rules.is_empty() {
             return Ok(None);
@@ -134,7 +163,7 @@ impl Limit {
         live.top.note(&bill, &live.rules, exchange, session);
         let rules = Arc::clone(&live.rules);
         drop(live);
-        self.decide(&rules, bill, exchange).await.map(|permit| Some(Arc::new(permit)))
+        self.decide(&rules, bill, exchange).await.map(Some)
     }
 
     /// Gets through the gate before a backend, where its pool has one. What it returns lasts until the answer has ended.

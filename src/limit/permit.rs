@@ -23,6 +23,8 @@ pub struct Permit {
     pub(super) taken: Taken,
     /// Whether what was charged has been put right already.
     pub(super) settled: AtomicBool,
+    /// What was taken of other limits for the same request.
+    before: Option<Arc<Self>>,
 }
 
 impl Permit {
@@ -32,22 +34,31 @@ impl Permit {
         bill: Bill,
         (caller, slot, taken): (Subject, SlotId, Taken),
     ) -> Self {
-        let permit = Self { counters, queues, rules, bill, caller, slot, taken, settled: AtomicBool::new(false) };
+        let permit =
+            Self { counters, queues, rules, bill, caller, slot, taken, settled: AtomicBool::new(false), before: None };
         for charge in permit.slots().filter(|charge| permit.is_waited_for(charge)) {
             permit.queues.begun((charge.budget.id, charge.subject), caller);
         }
         permit
     }
 
+    /// The same with what was taken of other limits before.
+    pub(super) fn after(mut self, before: Option<Arc<Self>>) -> Self {
+        self.before = before;
+        self
+    }
+
     /// Says in the answer how the limits stand.
     pub fn tell(&self, headers: &mut HeaderMap) {
-        for (name, value) in words::fields(&self.rules, &self.bill, &self.taken) {
+        let all = self.before.as_deref().into_iter().chain([self]);
+        for (name, value) in words::fields(all.map(|permit| (&*permit.rules, &permit.bill, &permit.taken))) {
             headers.insert(name, value);
         }
     }
 
     /// The request was provably not executed: it is given back what it has spent.
     pub fn refund(&self) {
+        self.before.iter().for_each(|before| before.refund());
         if !self.was_charged() || self.settled.swap(true, Ordering::Relaxed) {
             return;
         }

@@ -51,7 +51,7 @@ pub fn refusal(
         window,
         retry_after: u32::try_from(retry_after).unwrap_or(u32::MAX),
         form: rule.form,
-        headers: fields(rules, bill, taken),
+        headers: fields([(rules, bill, taken)].into_iter()),
     }))
 }
 
@@ -95,11 +95,12 @@ fn are(count: u64, what: &str) -> String {
 }
 
 /// What an answer says of the limits that apply to its request.
-pub fn fields(rules: &Rules, bill: &Bill, taken: &Taken) -> Vec<(HeaderName, HeaderValue)> {
+pub fn fields<'a>(parts: impl Iterator<Item = (&'a Rules, &'a Bill, &'a Taken)>) -> Vec<(HeaderName, HeaderValue)> {
     let (mut policy, mut state) = (String::with_capacity(64), String::with_capacity(64));
     let mut tightest: Option<(u64, &Standing)> = None;
-    for ((_, at), standing) in bill.charges.iter().zip(&bill.of).zip(&taken.standings) {
-        let Some((_, account)) = rules.at(*at) else { continue };
+    let standings = parts.flat_map(|(rules, bill, taken)| bill.of.iter().map(|at| rules.at(*at)).zip(&taken.standings));
+    for (found, standing) in standings {
+        let Some((_, account)) = found else { continue };
         let Some(told) = &account.policy else { continue };
         if !policy.is_empty() {
             policy.push_str(", ");

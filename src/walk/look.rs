@@ -1,0 +1,37 @@
+//! The answer that is there already, and what asking for it spends. Owns the order of the two stations: limits on who asks, the cache,
+//! limits on what serves. Makes no call.
+
+use std::sync::Arc;
+
+use super::Walk;
+use crate::cache::Looked;
+use crate::exchange::{Exchange, Moored};
+use crate::limit::{Part, Permit};
+use crate::observe::Trail;
+use crate::reject::Cause;
+
+impl Walk {
+    /// Takes what the request spends of the limits, and looks whether its answer is there. Where no result is for keeping, all limits
+    /// are one decision. Else those on who asks come first: who may not ask shall not make the cache look, which can cost a question to
+    /// the store, or a wait.
+    pub(super) async fn look(
+        &self,
+        exchange: &Exchange,
+        moored: Option<&Arc<Moored>>,
+        trail: &mut Trail,
+    ) -> Result<(Looked, Option<Arc<Permit>>), Cause> {
+        let session = moored.map(|moored| moored.id);
+        self.observe.looked(trail, session, None);
+        let Some(policy) = self.cache.policy(exchange) else {
+            return Ok((Looked::Past, self.limit.admit(exchange, session, Part::All).await?));
+        };
+        let permit = self.limit.admit(exchange, session, Part::Asking).await?;
+        let looked = self.cache.look(exchange, moored, policy).await;
+        self.observe.looked(trail, session, looked.name());
+        let permit = match looked {
+            Looked::Found(..) => permit,
+            _ => self.limit.admit_further(permit, exchange, session).await?,
+        };
+        Ok((looked, permit))
+    }
+}
