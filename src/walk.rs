@@ -2,15 +2,16 @@
 
 mod errand;
 mod fetch;
+mod follow;
 mod look;
+mod mend;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::sync::Mutex;
 
 use crate::authorize::Authorize;
 use crate::cache::{Cache, Change, Looked, MOORLINE_CACHE, Source};
@@ -18,12 +19,11 @@ use crate::drain::{Drain, Phase};
 use crate::exchange::{Answer, Ask, Exchange, Heading, Lesson, Moored};
 use crate::identify::{Connection, Identify};
 use crate::limit::{Limit, Pass, Permit};
-use crate::mcp::version::LAST_EVENT_ID;
 use crate::names::BackendId;
 use crate::observe::{Observe, Observed, Trail};
 use crate::rehome::{Rehome, Stop, Trouble};
 use crate::reject::{Cause, Reject};
-use crate::relay::{Lost, Mend, Mended, Relay, RelayBody, Sent};
+use crate::relay::{Lost, Relay, RelayBody, Sent};
 use crate::route::Route;
 use crate::session::Sessions;
 use crate::toll::Toll;
@@ -35,9 +35,8 @@ const MOST_TRIES: usize = 3;
 /// A connection that breaks sooner than this, before anything was sent, is made once more after as long.
 const DYING: Duration = Duration::from_millis(50);
 
-/// How long a notification stream waits before it looks for its session again; doubled up to the longest.
+/// How long a notification stream waits before it looks for its session again; doubled each time.
 const SHORTEST_REST: Duration = Duration::from_millis(100);
-const LONGEST_REST: Duration = Duration::from_secs(2);
 
 /// How often a notification stream that its server takes for a second one is asked for again: a client may come back before the
 /// end of its earlier stream has got through to the server. One and a half seconds in all.
@@ -120,6 +119,17 @@ impl Walk {
             Ok(looked) => looked,
             Err(cause) => return Err(cause.to(exchange.asker)),
         };
+        self.answer(exchange, moored, (looked, permit), trail).await
+    }
+
+    /// Gives the answer that is there, or has it made.
+    async fn answer(
+        self: &Arc<Self>,
+        mut exchange: Box<Exchange>,
+        moored: Option<Arc<Moored>>,
+        (looked, permit): (Looked, Option<Arc<Permit>>),
+        trail: &mut Trail,
+    ) -> Result<Response<RelayBody>, Reject> {
         let bypasses = matches!(looked, Looked::Bypass);
         let fetch = match looked {
             Looked::Found(answer, refresh) => {
@@ -129,6 +139,9 @@ impl Walk {
                     self.refresh(exchange, moored, fetch);
                 }
                 return Ok(response);
+            }
+            Looked::Following(following) => {
+                return Ok(permitted(permit, self.follow(exchange, moored, *following)));
             }
             Looked::Lead(fetch) => Some(fetch),
             Looked::Past | Looked::Bypass => None,
@@ -342,35 +355,6 @@ impl Walk {
         }
         let mend = self.mend(errand);
         response.map(|body| body.mended_by(mend))
-    }
-
-    /// How the rest of a stream is found if its backend is lost: by sending the request again, wherever its session lies then.
-    fn mend(self: &Arc<Self>, errand: Errand) -> Mend {
-        let (walk, errand) = (Arc::clone(self), Arc::new(Mutex::new(errand)));
-        Box::new(move |last_id| {
-            let (walk, errand) = (Arc::clone(&walk), Arc::clone(&errand));
-            Box::pin(async move { walk.again(&mut *errand.lock().await, last_id).await })
-        })
-    }
-
-    async fn again(&self, errand: &mut Errand, last_id: Option<Box<str>>) -> Mended {
-        errand.outgoing.headers.remove(LAST_EVENT_ID);
-        if let Some(seen) = last_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
-            errand.outgoing.headers.insert(LAST_EVENT_ID, seen);
-        }
-        let mut rest = SHORTEST_REST;
-        loop {
-            match self.deliver(errand, &mut Trail::default()).await {
-                // The server has not noticed yet that the stream before it is gone.
-                Ok((sent, _)) if errand.is_second_stream(&sent) => {}
-                Err(Stop::Refused(cause)) if errand.is_stream() && cause.retry_after().is_some() => {}
-                Ok(settled) => return Ok(settled),
-                Err(Stop::Refused(cause)) => return Err(cause),
-                Err(Stop::Answered(_)) => return Err(Cause::SessionLost),
-            }
-            tokio::time::sleep(rest).await;
-            rest = LONGEST_REST.min(rest * 2);
-        }
     }
 
     fn refuse(&self, reject: Reject, trail: &mut Trail) -> Response<RelayBody> {

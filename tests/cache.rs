@@ -12,7 +12,7 @@ use std::sync::{Arc, Barrier, Condvar, Mutex};
 use serde_json::{Value, json};
 
 use support::backend::{After, Kind, chunk, end_stream, open_stream, reply, respond};
-use support::http::request;
+use support::http::{Connection, post_to, request};
 use support::session::{modern, modern_call};
 use support::{Answer, Backend, DEADLINE, Gateway, Received, Session, Setup, until};
 
@@ -40,6 +40,13 @@ impl Gate {
             self.opened.wait_timeout_while(open, 2 * DEADLINE, |open| !*open).expect("nobody panics here");
         assert!(!late.timed_out(), "nobody opens the gate");
         drop(open);
+    }
+
+    /// Whether it is open, or is opened within a moment.
+    fn is_open(&self) -> bool {
+        let open = self.open.lock().expect("nobody panics here");
+        let moment = std::time::Duration::from_millis(10);
+        *self.opened.wait_timeout_while(open, moment, |open| !*open).expect("nobody panics here").0
     }
 
     fn open(&self) {
@@ -78,6 +85,10 @@ fn sell(request: &Received, stream: &mut TcpStream, given: &AtomicUsize, gate: &
     let plain = answer(text(format!("{number}")));
     if tool.starts_with("slow") {
         gate.pass();
+    }
+    if tool.starts_with("steps") && !gate.is_open() {
+        let failed = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32000, "message": "no" } });
+        return Some(steps(request, stream, gate, if tool == "steps_fail" { &failed } else { &plain }));
     }
     Some(match (&*call, tool.trim_start_matches("slow_")) {
         ("tools/list", _) => reply(stream, &answer(listed(number))),
@@ -121,6 +132,22 @@ fn sell(request: &Received, stream: &mut TcpStream, given: &AtomicUsize, gate: &
         }
         _ => reply(stream, &plain),
     })
+}
+
+/// Says how far it has got, to whoever wants to know, until the gate is opened.
+fn steps(request: &Received, stream: &mut TcpStream, gate: &Gate, last: &Value) -> After {
+    let token = request.json()["params"]["_meta"]["progressToken"].clone();
+    open_stream(stream, &[]);
+    for progress in 0.. {
+        let params = json!({ "progressToken": token, "progress": progress, "total": 9 });
+        let note = json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params });
+        chunk(stream, &if token.is_null() { ": nobody asks\n\n".into() } else { format!("data: {note}\n\n") });
+        if gate.is_open() {
+            break;
+        }
+    }
+    chunk(stream, &format!("data: {last}\n\n"));
+    end_stream(stream)
 }
 
 fn listed(number: usize) -> Value {
@@ -615,6 +642,73 @@ fn what_is_refused_to_the_call_costs_who_asks_nothing() {
     let ask = |tool: &str| call_with(&gateway, tool, "{}", &["x-who: one"]);
     let statuses: Vec<u16> = ["reads", "others", "others", "reads", "reads"].map(|tool| ask(tool).status).into();
     assert_eq!(statuses, [200, 429, 429, 200, 429], "the refused calls have not used up the limit on who asks");
+}
+
+/// A modern call that asks to hear how far it has got.
+fn call_with_token(id: &str, tool: &str, token: &str) -> Vec<u8> {
+    let whole = String::from_utf8(modern_call(id, tool)).expect("the test writes text");
+    let body = whole.split_once("\r\n\r\n").expect("there is a body").1;
+    let body = body.replacen("\"_meta\":{", &format!("\"_meta\":{{\"progressToken\":{token},"), 1);
+    let name = format!("Mcp-Name: {tool}");
+    post_to("/mcp", &["MCP-Protocol-Version: 2026-07-28", "Mcp-Method: tools/call", &name], body)
+}
+
+/// The messages of a stream to its end, beginning with the next.
+fn rest_of(client: &mut Connection) -> Vec<Value> {
+    let rest = client.rest();
+    rest.lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {rest}")))
+        .collect()
+}
+
+#[test]
+fn followers_hear_how_far_the_call_has_got_under_their_own_token_if_they_asked_for_it() {
+    let shop = Shop::new(Kind::Modern);
+    let gateway = gateway(&shop, PUBLIC);
+    let (mut leader, mut follower) = (gateway.connect(), gateway.connect());
+    leader.send(&call_with_token("1", "steps", "\"of the leader\""));
+    assert_eq!(leader.head().status, 200);
+    assert!(leader.read_to("of the leader").is_some());
+    follower.send(&call_with_token("2", "steps", "17"));
+    let head = follower.head();
+    assert_eq!((head.status, head.header("content-type")), (200, Some("text/event-stream")));
+    assert!(follower.read_to("\"progress\"").is_some(), "before the call has ended");
+    std::thread::scope(|scope| {
+        let silent = scope.spawn(|| call(&gateway, "steps"));
+        until("both follow", || (waiting(&gateway) == 2).then_some(()));
+        shop.gate.open();
+        let silent = silent.join().expect("it does not panic");
+        assert_eq!((silent.header("content-type"), source(&silent).as_str()), (Some("application/json"), "hit"));
+    });
+    let heard = rest_of(&mut follower);
+    let (last, news) = heard.split_last().expect("it is answered");
+    assert_eq!((&last["id"], &last["result"]["content"][0]["text"]), (&json!(2), &json!("1")));
+    assert_eq!(last["result"]["_meta"]["moorline/cache"]["status"], "hit");
+    assert!(news.iter().all(|news| news["params"]["progressToken"] == 17 && news["params"]["total"] == 9), "{news:?}");
+    assert!(rest_of(&mut leader).iter().all(|heard| heard["params"]["progressToken"] != 17), "nobody else's");
+    assert_eq!(shop.heard("steps"), 1);
+}
+
+#[test]
+fn a_follower_that_has_heard_news_makes_its_own_call_where_the_result_is_not_for_keeping() {
+    let shop = Shop::new(Kind::Modern);
+    let limits = r#"limit = [{ name = "calls", key = "tool", tools = ["steps_fail"], rate = "2/h" }]"#;
+    let gateway = setup(&shop, PUBLIC).key(limits).start();
+    let (mut leader, mut one, mut other) = (gateway.connect(), gateway.connect(), gateway.connect());
+    leader.send(&call_with_token("1", "steps_fail", "1"));
+    assert!(leader.read_to("notifications/progress").is_some());
+    for (client, id) in [(&mut one, "2"), (&mut other, "3")] {
+        client.send(&call_with_token(id, "steps_fail", id));
+        assert_eq!(client.head().status, 200);
+    }
+    shop.gate.open();
+    let lasts: Vec<Value> =
+        [one, other].iter_mut().map(|client| rest_of(client).pop().expect("it is answered")).collect();
+    assert_eq!((&lasts[0]["id"], &lasts[1]["id"]), (&json!(2), &json!(3)));
+    let answered = lasts.iter().filter(|last| last["result"]["content"][0]["text"] == "2").count();
+    let refused = lasts.iter().filter(|last| last["result"]["isError"] == true || !last["error"].is_null()).count();
+    assert_eq!((answered, refused, shop.heard("steps_fail")), (1, 1, 2), "the second has no call left: {lasts:?}");
 }
 
 /// Who asks after a change must not be given what was asked for before it.

@@ -3,6 +3,7 @@
 
 mod mover;
 mod reload;
+mod settings;
 mod stores;
 
 use std::io;
@@ -16,20 +17,20 @@ use tokio::net::TcpListener;
 pub use reload::follow;
 
 use mover::Mover;
+use settings::{authorize_settings, cache_settings, gate_settings, identify_settings, limit_settings, relay_settings};
 use stores::{Stores, open};
 
 use crate::admin::Admin;
 use crate::auth::Gates;
-use crate::authorize::{self, Authorize};
-use crate::cache::{self, Cache};
+use crate::authorize::Authorize;
+use crate::cache::Cache;
 use crate::clock::{Chance, Clock};
-use crate::config::{AuthSettings, Config, Refusals};
+use crate::config::{Config, Refusals};
 use crate::drain::{Drain, Phase};
-use crate::fleet::{self, Fleet, Pool};
-use crate::identify::{self, Identify};
-use crate::limit::{self, Limit};
+use crate::fleet::{Fleet, Pool};
+use crate::identify::Identify;
+use crate::limit::Limit;
 use crate::listener::{self, Plan, Workers};
-use crate::names::PoolId;
 use crate::observe::Observe;
 use crate::rehome::Rehome;
 use crate::relay::{self, Relay, Streams};
@@ -363,40 +364,4 @@ impl Shared {
 
 fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
     listener::bind(addr).map_err(|source| StartError::Listen { addr, source })
-}
-
-fn identify_settings(config: &Config) -> identify::Settings {
-    identify::Settings {
-        bounds: config.bounds,
-        trusted_proxies: config.trusted_proxies.clone(),
-        allowed_hosts: config.allowed_hosts.clone(),
-        public_url: config.public_url.clone(),
-    }
-}
-
-fn gate_settings(config: &Config) -> Vec<(PoolId, AuthSettings)> {
-    config.pools.iter().map(|pool| (fleet::pool_id(&pool.path), pool.auth.clone())).collect()
-}
-
-fn authorize_settings(config: &Config) -> authorize::Settings {
-    authorize::Settings { allow: config.allow.clone(), public_url: config.public_url.clone() }
-}
-
-fn limit_settings(config: &Config) -> limit::Settings {
-    limit::Settings { common: config.limits, limits: config.limit.clone(), upstreams: config.upstreams.clone() }
-}
-
-fn cache_settings(config: &Config) -> cache::Settings {
-    cache::Settings { cache: config.cache.clone(), max_bytes: config.results.max_bytes, wait: config.results.wait }
-}
-
-fn relay_settings(config: &Config) -> relay::Settings {
-    relay::Settings {
-        heartbeat: config.stream.heartbeat,
-        retry: config.stream.retry,
-        max_event: config.bounds.max_event,
-        inspect: config.bounds.inspect,
-        max_listen_streams: config.bounds.max_listen_streams,
-        public_url: config.public_url.clone(),
-    }
 }

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use std::sync::Weak;
 
 use super::flight::{Flight, Leader, Outcome};
+use super::follow::PROGRESS;
 use super::kept::{self, MOORLINE_CACHE, Source, Word};
 use super::rules::Policy;
 use super::{Cache, Plan, millis, tags};
@@ -45,6 +46,8 @@ pub struct Voyage {
     pub source: Source,
     /// Whether something is kept that is fresh no more.
     pub refreshes: bool,
+    /// Under which token, raw, its client hears how far it has got.
+    pub token: Option<Box<str>>,
 }
 
 /// One call that is made for everybody.
@@ -58,6 +61,7 @@ pub struct Fetch {
     source: Source,
     /// Whether something is kept that is fresh no more.
     refreshes: bool,
+    token: Option<Box<str>>,
     stamp: Stamp,
     /// Guards what is taken once; never held across anything slow.
     state: Mutex<State>,
@@ -82,7 +86,7 @@ struct Terms {
 
 impl Fetch {
     pub(super) fn begin(cache: &Arc<Cache>, voyage: Voyage) -> Arc<Self> {
-        let Voyage { plan, tags, leader, lead, request, source, refreshes } = voyage;
+        let Voyage { plan, tags, leader, lead, request, source, refreshes, token } = voyage;
         let fetch = Arc::new(Self {
             cache: Arc::clone(cache),
             plan,
@@ -91,6 +95,7 @@ impl Fetch {
             request,
             source,
             refreshes,
+            token,
             // Before the call: what is forgotten from now on is forgotten of its result too.
             stamp: cache.results.stamp(),
             state: Mutex::new(State { hands: Some((leader, lead)), asked: false }),
@@ -165,6 +170,16 @@ impl Fetch {
         match &frame {
             Frame::Request { method, .. } => {
                 self.state().asked |= method != PING;
+                None
+            }
+            Frame::Notification { method, params } => {
+                let told =
+                    params.filter(|_| method == PROGRESS).and_then(|params| raw::pick(params, ["progressToken"]));
+                if let (Some([Some(named)]), Some(token), Some(params)) = (told, &self.token, params)
+                    && raw::same_id(named, token)
+                {
+                    self.flight.tell(params);
+                }
                 None
             }
             Frame::Response { outcome: frame::Outcome::Result(result), .. } if frame.answers(id) => {

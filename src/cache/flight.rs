@@ -1,14 +1,17 @@
 //! Calls under way that others wait for: of identical calls on this instance one is made, the others follow it. Owns who
 //! leads and what the followers hear. Knows nothing of keys' meaning, of other instances, or of what is fetched.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::store::results::{Entry, Key};
+
+/// News that are held for whoever follows a call; of more the oldest are dropped.
+const MOST_NEWS: usize = 16;
 
 /// All that are under way. As many as there are requests in flight at most.
 #[derive(Debug, Default)]
@@ -21,6 +24,8 @@ pub struct Flights {
 pub struct Flight {
     outcome: watch::Sender<Outcome>,
     followers: AtomicUsize,
+    /// How far it has got, for followers that want to know: there once one does.
+    news: OnceLock<broadcast::Sender<Arc<str>>>,
 }
 
 /// What became of a call.
@@ -65,8 +70,8 @@ impl Flights {
         match self.under_way.entry(key) {
             Slot::Occupied(slot) => Boarded::Following(Follower::of(slot.get())),
             Slot::Vacant(slot) => {
-                let flight =
-                    Arc::new(Flight { outcome: watch::Sender::new(Outcome::Flying), followers: AtomicUsize::new(0) });
+                let outcome = watch::Sender::new(Outcome::Flying);
+                let flight = Arc::new(Flight { outcome, followers: AtomicUsize::new(0), news: OnceLock::new() });
                 slot.insert(Arc::clone(&flight));
                 Boarded::Leading(Leader { flights: Arc::clone(self), key, flight })
             }
@@ -120,12 +125,25 @@ impl Flight {
     pub fn is_followed(&self) -> bool {
         self.followers.load(Ordering::Relaxed) > 0
     }
+
+    /// Says how far it has got: the raw params of a notification, made only where somebody hears it.
+    pub fn tell(&self, params: &str) {
+        if let Some(news) = self.news.get() {
+            // Nobody may be there any more.
+            let _ = news.send(params.into());
+        }
+    }
 }
 
 impl Follower {
     fn of(flight: &Arc<Flight>) -> Self {
         flight.followers.fetch_add(1, Ordering::Relaxed);
         Self { flight: Arc::clone(flight) }
+    }
+
+    /// Hears how far it gets from now on.
+    pub fn hear(&self) -> broadcast::Receiver<Arc<str>> {
+        self.flight.news.get_or_init(|| broadcast::Sender::new(MOST_NEWS)).subscribe()
     }
 
     /// Waits for the end. Never [`Outcome::Flying`].

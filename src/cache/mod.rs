@@ -5,6 +5,7 @@
 
 mod fetch;
 mod flight;
+mod follow;
 mod forget;
 mod kept;
 mod key;
@@ -22,6 +23,7 @@ use http::{HeaderMap, StatusCode};
 use smallvec::SmallVec;
 
 pub use fetch::Fetch;
+pub use follow::{Following, News, Onward};
 pub use forget::{Change, Purge, UnknownPattern};
 pub use kept::{MOORLINE_CACHE, Source};
 pub use rules::{Policy, Settings};
@@ -35,6 +37,7 @@ use crate::mcp::version::MCP_SESSION_ID;
 use crate::store::results::{Claim, Entry, Lead, MOST_TAGS, Results, Tag, Usage};
 use fetch::{Led, Voyage};
 use flight::{Boarded, Flights, Leader, Outcome};
+use follow::{Wait, token_of};
 use kept::Word;
 use key::Keys;
 use lists::Lists;
@@ -63,6 +66,8 @@ pub enum Looked {
     Found(Answer, Option<Arc<Fetch>>),
     /// The call is to be made, for all who wait for it.
     Lead(Arc<Fetch>),
+    /// Another makes the call, and its server says how far it has got.
+    Following(Box<Following>),
 }
 
 impl Looked {
@@ -78,6 +83,7 @@ impl Looked {
                 Some(if is_stale { Source::Stale } else { Source::Hit }.name())
             }
             Self::Lead(fetch) => Some(fetch.source().name()),
+            Self::Following(_) => Some("follow"),
         }
     }
 }
@@ -140,7 +146,10 @@ impl Cache {
                 Looked::Found(self.answer(exchange, &entry, &plan.policy), None)
             }
             Some(entry) => self.show_stale(&plan, &entry, exchange, moored).await,
-            None => Box::pin(self.join(plan, (exchange, moored), wait)).await,
+            None => {
+                let wait = Wait::new(self.clock.now() + wait);
+                Box::pin(self.join(plan, (exchange, moored), wait)).await
+            }
         }
     }
 
@@ -179,40 +188,6 @@ impl Cache {
                 Looked::Lead(self.fetch(plan, (exchange, moored), (leader, Lead::alone(None)), Source::Bypass))
             }
             Boarded::Following(_) => Looked::Bypass,
-        }
-    }
-
-    /// Leads the call, or follows whoever does, here or on another instance.
-    async fn join(
-        self: &Arc<Self>,
-        plan: Plan,
-        (exchange, moored): (&Exchange, Option<&Arc<Moored>>),
-        wait: Duration,
-    ) -> Looked {
-        let until = self.clock.now() + wait;
-        loop {
-            let left = until.saturating_duration_since(self.clock.now());
-            if left.is_zero() {
-                return Looked::Bypass;
-            }
-            match self.flights.board(plan.keys.own) {
-                Boarded::Following(follower) => match tokio::time::timeout(left, follower.outcome()).await {
-                    Ok(Outcome::Landed(entry)) if self.results.is_good(&entry) => {
-                        return Looked::Found(self.answer(exchange, &entry, &plan.policy), None);
-                    }
-                    Ok(Outcome::Landed(_) | Outcome::Lost | Outcome::Flying) => {}
-                    Ok(Outcome::Alone) | Err(_) => return Looked::Bypass,
-                },
-                Boarded::Leading(leader) => {
-                    // It may have landed just before.
-                    if let Some(entry) = self.find(&plan).filter(|entry| entry.is_fresh(self.clock.unix_millis())) {
-                        let answer = self.answer(exchange, &entry, &plan.policy);
-                        leader.ends(Outcome::Landed(entry));
-                        return Looked::Found(answer, None);
-                    }
-                    return self.lead(plan, (exchange, moored), leader, left).await;
-                }
-            }
         }
     }
 
@@ -267,7 +242,7 @@ impl Cache {
         let mut tags = self.tags(&plan.policy, exchange, moored);
         tags.push(tags::result(&plan.keys.own));
         let refreshes = self.results.look(&plan.keys.own).is_some();
-        Fetch::begin(self, Voyage { plan, tags, leader, lead, request, source, refreshes })
+        Fetch::begin(self, Voyage { plan, tags, leader, lead, request, source, refreshes, token: token_of(exchange) })
     }
 
     /// What its result will hang on.

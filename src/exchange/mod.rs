@@ -358,5 +358,6 @@ impl Answer {
 }
 
 /// What is done with the final response to a request whose answer is streamed: it is shown each response as it passes, and
-/// may put another text in its place. It is shown the server's own requests too, which pass whatever it says.
+/// may put another text in its place. It is shown the server's own requests
+/// and its progress too, which pass whatever it says.
 pub type Lesson = Box<dyn FnMut(&[u8]) -> Option<Vec<u8>> + Send>;

@@ -3,20 +3,39 @@
 use bytes::Bytes;
 use memchr::memmem;
 
-use crate::exchange::Lesson;
+use super::veiled;
+use crate::exchange::{Lesson, Veil};
 use crate::mcp::frame::{Frame, peek_frame};
 use crate::mcp::{raw, sse};
 use crate::reject::{Asker, Cause};
+
+/// The notification by which a server says how far it has got.
+const PROGRESS: &str = "notifications/progress";
 
 /// The responses that are still to come.
 pub struct Awaited {
     asker: Asker,
     lesson: Option<Lesson>,
+    veil: Option<Veil>,
 }
 
 impl Awaited {
-    pub const fn new(asker: Asker, lesson: Option<Lesson>) -> Self {
-        Self { asker, lesson }
+    pub const fn new(asker: Asker, lesson: Option<Lesson>, veil: Option<Veil>) -> Self {
+        Self { asker, lesson, veil }
+    }
+
+    /// Whether nothing may pass that was not read.
+    pub const fn reads_all(&self) -> bool {
+        self.veil.is_some()
+    }
+
+    /// A block of events as the client is shown it.
+    pub fn shown(&mut self, block: Bytes) -> Bytes {
+        let block = self.look_at(&block).map_or(block, Bytes::from);
+        match &self.veil {
+            Some(veil) => veiled::block(veil, block),
+            None => block,
+        }
     }
 
     /// Whether all have come.
@@ -35,7 +54,7 @@ impl Awaited {
     }
 
     /// Looks for responses in a block of events. The block that takes its place, where a lesson says so.
-    pub fn look_at(&mut self, block: &Bytes) -> Option<Vec<u8>> {
+    fn look_at(&mut self, block: &Bytes) -> Option<Vec<u8>> {
         // Responses and requests carry an id, notifications do not: most blocks need no second look.
         if self.is_over() || memmem::find(block, b"\"id\"").is_none() {
             return None;
@@ -60,6 +79,16 @@ impl Awaited {
         let Some(lesson) = &mut self.lesson else { return };
         for data in sse::events(block).filter_map(|event| event.data) {
             if matches!(peek_frame(&data), Some(Frame::Request { .. })) {
+                lesson(&data);
+            }
+        }
+    }
+
+    /// Lets the lesson see how far the server says that it has got.
+    pub fn hear(&mut self, block: &[u8]) {
+        let Some(lesson) = &mut self.lesson else { return };
+        for data in sse::events(block).filter_map(|event| event.data) {
+            if matches!(peek_frame(&data), Some(Frame::Notification { method, .. }) if method == PROGRESS) {
                 lesson(&data);
             }
         }

@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
 use super::events::Events;
+use super::late::Late;
 use super::listen::Listener;
 use super::mend::Mend;
 use super::signal::{Sign, Signal, Source};
@@ -87,6 +88,8 @@ pub enum RelayBody {
     Listen(Box<Listener>),
     /// It goes on without its client, as long as somebody else wants it.
     Outliving(Box<Outliving>),
+    /// It comes later; until then the client hears how far it has got.
+    Late(Box<Late>),
 }
 
 /// Whether somebody else wants an answer that its client has left.
@@ -184,6 +187,7 @@ impl RelayBody {
             Self::Pass(pass) => pass.hold.kept.extend(kept),
             Self::Events(events) => events.keep(kept),
             Self::Listen(listener) => listener.keep(kept),
+            Self::Late(late) => late.keep(kept),
             Self::Outliving(outliving) => {
                 outliving.body = outliving.body.take().map(|body| body.keeping(kept));
             }
@@ -220,6 +224,7 @@ impl Body for RelayBody {
             Self::Pass(pass) => pass.poll_next(context),
             Self::Events(events) => events.poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
             Self::Listen(listener) => listener.poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Late(late) => late.poll_next(context),
             Self::Outliving(outliving) => match &mut outliving.body {
                 Some(body) => Pin::new(body).poll_frame(context),
                 None => Poll::Ready(None),
@@ -231,7 +236,7 @@ impl Body for RelayBody {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Pass(pass) => pass.start.is_empty() && pass.rest.is_end_stream(),
-            Self::Events(_) | Self::Listen(_) => false,
+            Self::Events(_) | Self::Listen(_) | Self::Late(_) => false,
             Self::Outliving(outliving) => outliving.body.as_ref().is_none_or(Self::is_end_stream),
         }
     }
@@ -243,7 +248,7 @@ impl Body for RelayBody {
                 (Some(rest), start) => SizeHint::with_exact(rest + start),
                 (None, _) => SizeHint::default(),
             },
-            Self::Events(_) | Self::Listen(_) => SizeHint::default(),
+            Self::Events(_) | Self::Listen(_) | Self::Late(_) => SizeHint::default(),
             Self::Outliving(outliving) => outliving.body.as_ref().map(Self::size_hint).unwrap_or_default(),
         }
     }

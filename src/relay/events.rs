@@ -17,17 +17,14 @@ use super::awaited::Awaited;
 use super::body::{Hold, Kept};
 use super::mend::{Mend, Mended, Mending, Mends, is_there};
 use super::scale::{Scale, Weigh, is_weighed};
-use super::signal::{Sign, Signal, Source, Welcome};
-use super::veiled;
+use super::signal::{Sign, Signal, Source, Watch};
 use super::{Ear, Sent, Settings};
-use crate::drain::Drain;
-use crate::exchange::{Ask, Exchange, Lesson, Veil};
+use crate::exchange::{Ask, Exchange, Lesson};
 use crate::mcp::crossing::{needs_rewrite, rewrite_block};
 use crate::mcp::scanner::{Piece, Scanner};
 use crate::mcp::sse::{self, HEARTBEAT, retry_frame};
 use crate::names::{Mark, PoolId};
 use crate::reject::Cause;
-use crate::sweep::{Sweep, ticks};
 use crate::wire::WireBody;
 
 /// How a notification is named, whether or not the slash after it is escaped.
@@ -43,7 +40,6 @@ pub struct Events {
     pool: PoolId,
     ear: Ear,
     awaited: Awaited,
-    veil: Option<Veil>,
     resumable: bool,
     /// An event was too large to be read: it may have been the response.
     unread: bool,
@@ -60,11 +56,7 @@ pub struct Events {
     /// What lasts until the end, wherever the rest comes from.
     kept: Kept,
     signal: Option<Arc<Signal>>,
-    sweep: Arc<Sweep<Signal>>,
-    /// What a notification stream holds by. A call that was admitted may end.
-    welcome: Option<Welcome>,
-    drain: Drain,
-    heartbeat: u32,
+    watch: Watch,
     retry: Duration,
 }
 
@@ -96,8 +88,7 @@ impl Events {
             mark,
             pool: exchange.pool.id,
             ear,
-            awaited: Awaited::new(exchange.asker.clone(), lesson),
-            veil: exchange.veil.clone(),
+            awaited: Awaited::new(exchange.asker.clone(), lesson, exchange.veil.clone()),
             resumable: false,
             unread: false,
             standing,
@@ -110,10 +101,7 @@ impl Events {
             hold,
             kept: Kept::new(),
             signal: None,
-            sweep: Arc::default(),
-            welcome: None,
-            drain: Drain::default(),
-            heartbeat: 0,
+            watch: Watch::default(),
             retry: settings.retry,
         };
         events.scale.set(weigh);
@@ -139,22 +127,17 @@ impl Events {
         self.kept.extend(kept);
     }
 
-    /// Lets the sweep look after the stream while it waits.
-    pub(super) fn watched(
-        self,
-        sweep: Arc<Sweep<Signal>>,
-        (drain, welcome): (Drain, Option<Welcome>),
-        settings: &Settings,
-    ) -> Self {
-        let welcome = welcome.filter(|_| self.standing);
-        Self { sweep, welcome, drain, heartbeat: settings.heartbeat.map_or(0, ticks), ..self }
+    /// Lets the sweep look after the stream while it waits. A call that was admitted may end, whatever becomes of its caller.
+    pub(super) fn watched(self, mut watch: Watch) -> Self {
+        watch.welcome = watch.welcome.filter(|_| self.standing);
+        Self { watch, ..self }
     }
 
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             if let Some(next) = self.out.pop_front() {
                 if let Some(signal) = &self.signal {
-                    signal.touch(self.sweep.tick());
+                    signal.touch(self.watch.tick());
                 }
                 return Poll::Ready(Some(next));
             }
@@ -222,7 +205,7 @@ impl Events {
     fn take(&mut self, piece: Piece) {
         let bytes = match piece {
             Piece::Events(bytes) => self.look_at(bytes),
-            Piece::Part(_) if self.veil.is_some() => {
+            Piece::Part(_) if self.awaited.reads_all() => {
                 return self
                     .fail(&Cause::BadGateway("an event is longer than bounds.inspect, and cannot be read".into()));
             }
@@ -241,17 +224,14 @@ impl Events {
         self.resumable = self.resumable || sse::carries_ids(&block);
         if memmem::find(&block, NOTIFICATION).is_some() {
             (self.ear)(self.pool, &block);
+            self.awaited.hear(&block);
         }
         let block = if needs_rewrite(&block, self.mark) { rewrite_block(self.mark, &block).into() } else { block };
         if self.standing && sse::carries_ids(&block) {
             let last = sse::events(&block).filter_map(|event| event.id.map(|id| Box::from(&*id))).last();
             self.last_id = last.or(self.last_id.take());
         }
-        let block = self.awaited.look_at(&block).map_or(block, Bytes::from);
-        match &self.veil {
-            Some(veil) => veiled::block(veil, block),
-            None => block,
-        }
+        self.awaited.shown(block)
     }
 
     /// The backend ended the stream in good order.
@@ -301,7 +281,7 @@ impl Events {
 
     /// Whether the rest may come from elsewhere: not where the client has half an event already, and not again and again.
     fn can_mend(&self) -> bool {
-        self.mend.is_some() && self.scanner.at_boundary() && self.mends.may(self.sweep.tick(), self.standing)
+        self.mend.is_some() && self.scanner.at_boundary() && self.mends.may(self.watch.tick(), self.standing)
     }
 
     fn fail_or_mend(&mut self) {
@@ -309,7 +289,7 @@ impl Events {
     }
 
     fn begin_to_mend(&mut self) {
-        self.mends.begin(self.sweep.tick(), self.standing);
+        self.mends.begin(self.watch.tick(), self.standing);
         (self.body, self.signal) = (None, None);
         // Another place at a backend is asked for.
         self.hold.let_go();
@@ -318,7 +298,7 @@ impl Events {
 
     fn mended(&mut self, mended: Mended) {
         (self.mending, self.signal) = (None, None);
-        self.mends.last = self.sweep.tick();
+        self.mends.last = self.watch.tick();
         match mended {
             Ok((Sent { answer, rest, hold, mark, weigh }, lesson)) if answer.status.is_success() => {
                 self.stuck_at = (self.mark == mark).then_some(mark);
@@ -367,14 +347,7 @@ impl Events {
     /// Nothing came: does what the sweep asks for. Returns whether there is something to do now.
     fn heed(&mut self, context: &Context<'_>) -> bool {
         if self.signal.is_none() {
-            let signal = Arc::new(Signal::new(
-                (self.sweep.tick(), self.heartbeat),
-                self.source(),
-                self.welcome.clone(),
-                self.drain.clone(),
-            ));
-            self.sweep.enter(&signal);
-            self.signal = Some(signal);
+            self.signal = Some(self.watch.over(self.source()));
         }
         let Some(sign) = self.signal.as_ref().and_then(|signal| signal.listen(context)) else { return false };
         match sign {

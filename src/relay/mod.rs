@@ -5,6 +5,7 @@ mod ask;
 mod awaited;
 mod body;
 mod events;
+mod late;
 mod listen;
 mod mend;
 mod oauth;
@@ -23,10 +24,11 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Response;
-use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 
 pub use ask::{AskError, Reply, credentials_of, message};
 pub use body::{Hold, Kept, RelayBody, Wanted, drain};
+pub use late::{News, Rest};
 pub use mend::{Mend, Mended};
 pub use scale::{Fate, Weigh};
 pub use sent::{Lost, Sent};
@@ -40,12 +42,13 @@ use crate::fleet::{Backend, Pool};
 use crate::mcp::crossing::{ReplyFate, unwrap_reply};
 use crate::mcp::version::X_ACCEL_BUFFERING;
 use crate::names::PoolId;
-use crate::reject::Cause;
-use crate::sweep::{Sweep, TICK};
+use crate::reject::{Asker, Cause};
+use crate::sweep::{Sweep, TICK, ticks};
 use crate::wire::{Incoming, Outgoing, Wire, WireError};
 use events::Events;
+use late::Late;
 use listen::Hub;
-use signal::{Signal, Welcome};
+use signal::{Signal, Watch, Welcome};
 use streams::Open;
 use usable::{check, has_type, is_stream, looks_inside};
 
@@ -93,7 +96,7 @@ impl Relay {
     #[must_use]
     pub fn new(settings: Arc<ArcSwap<Settings>>, streams: Streams, (clock, drain): (Clock, Drain), ear: Ear) -> Self {
         let sweep = Arc::new(Sweep::default());
-        let hub = Hub::new(Arc::clone(&sweep), (clock.clone(), drain.clone()), Arc::clone(&ear));
+        let hub = Hub::new(clock.clone(), Arc::clone(&ear));
         Self { settings, clock, drain, streams, sweep, wires: Mutex::default(), hub, ear }
     }
 
@@ -276,8 +279,7 @@ impl Relay {
                 headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
                 let learns = (lesson, weigh, Arc::clone(&self.ear));
                 let events = Events::new(exchange, (hold, mark), (start, body), learns, &settings);
-                let until = (self.drain.clone(), Welcome::of(exchange, &self.clock));
-                RelayBody::Events(Box::new(events.watched(Arc::clone(&self.sweep), until, &settings)))
+                RelayBody::Events(Box::new(events.watched(self.watch(Some(exchange)))))
             }
             (None, Some((start, body))) => {
                 RelayBody::pass((start, body), hold, (Arc::clone(&self.sweep), self.drain.clone()))
@@ -300,6 +302,16 @@ impl Relay {
         response
     }
 
+    /// An answer that comes later, in a stream of events that begins now.
+    #[must_use]
+    pub fn follow(&self, asker: Asker, news: News, rest: Rest) -> Response<RelayBody> {
+        let late = Late::new((news, rest), asker, self.watch(None));
+        let mut response = Response::new(RelayBody::Late(Box::new(late)));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        response.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+        response
+    }
+
     /// Answers `subscriptions/listen`: one stream that hears every backend of the pool.
     ///
     /// # Errors
@@ -309,13 +321,23 @@ impl Relay {
         let pool = Arc::clone(&exchange.pool.settings());
         let wire = self.wire(&exchange.pool, &pool);
         let open = self.streams.open(settings.max_listen_streams)?;
-        self.hub.listen(exchange, outgoing, (&wire, open), &settings).await
+        self.hub.listen((exchange, outgoing), (&wire, open), &settings, &self.watch(Some(exchange))).await
     }
 
     /// When a request was sent, for whoever measures.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// Looks after what waits: a stream for whoever has asked for it, as long as that one is welcome.
+    fn watch(&self, exchange: Option<&Exchange>) -> Watch {
+        Watch {
+            sweep: Arc::clone(&self.sweep),
+            drain: self.drain.clone(),
+            heartbeat: self.settings.load().heartbeat.map_or(0, ticks),
+            welcome: exchange.and_then(|exchange| Welcome::of(exchange, &self.clock)),
+        }
     }
 
     fn wire(&self, pool: &Pool, settings: &Arc<PoolSettings>) -> Wire {

@@ -14,7 +14,7 @@ use crate::drain::{Drain, Phase};
 use crate::exchange::{Exchange, Moored};
 use crate::fleet::Backend;
 use crate::names::Mark;
-use crate::sweep::Swept;
+use crate::sweep::{Sweep, Swept};
 
 /// What happened to a waiting stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +115,34 @@ impl Source {
         let mark = self.follows?;
         let leaves = self.leaves && self.backend.is_parting() && session.flying() == 0;
         (leaves || session.mark() != mark).then_some(Sign::Adrift)
+    }
+}
+
+/// What a stream needs to be looked after while it waits.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// Looks over everything that waits.
+    pub sweep: Arc<Sweep<Signal>>,
+    /// How far this instance has got with going away.
+    pub drain: Drain,
+    /// Ticks of quiet after which a comment is due; 0 for none.
+    pub heartbeat: u32,
+    /// How long its client may hear it; for ever where nobody was asked who it is.
+    pub welcome: Option<Welcome>,
+}
+
+impl Watch {
+    /// The sweep's time.
+    pub fn tick(&self) -> u32 {
+        self.sweep.tick()
+    }
+
+    /// Has a stream looked after that comes from there.
+    pub fn over(&self, source: Option<Source>) -> Arc<Signal> {
+        let times = (self.tick(), self.heartbeat);
+        let signal = Arc::new(Signal::new(times, source, self.welcome.clone(), self.drain.clone()));
+        self.sweep.enter(&signal);
+        signal
     }
 }
 

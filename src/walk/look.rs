@@ -29,7 +29,7 @@ impl Walk {
         let looked = self.cache.look(exchange, moored, policy).await;
         self.observe.looked(trail, session, looked.name());
         let permit = match looked {
-            Looked::Found(..) => permit,
+            Looked::Found(..) | Looked::Following(_) => permit,
             _ => self.limit.admit_further(permit, exchange, session).await?,
         };
         Ok((looked, permit))

@@ -7,13 +7,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::super::signal::{Sign, Signal, Welcome};
-use super::super::{Kept, Open, Settings};
+use super::super::signal::{Sign, Signal, Watch};
+use super::super::{Kept, Open};
 use super::joined::{Joined, Next, Outlet};
-use crate::drain::Drain;
 use crate::mcp::listen::{acknowledged, complete_result, resync_frames, stamp};
 use crate::mcp::sse::{Event, HEARTBEAT};
-use crate::sweep::{Sweep, ticks};
+use crate::sweep::Sweep;
 
 /// One listening client.
 pub struct Listener {
@@ -48,16 +47,9 @@ impl Listener {
         self.kept.extend(kept);
     }
 
-    pub(super) fn watched(
-        self,
-        sweep: Arc<Sweep<Signal>>,
-        (drain, welcome): (&Drain, Option<Welcome>),
-        settings: &Settings,
-    ) -> Self {
-        let heartbeat = settings.heartbeat.map_or(0, ticks);
-        let signal = Arc::new(Signal::new((sweep.tick(), heartbeat), None, welcome, drain.clone()));
-        sweep.enter(&signal);
-        Self { signal: Some((signal, sweep)), ..self }
+    pub(super) fn watched(self, watch: &Watch) -> Self {
+        let signal = watch.over(None);
+        Self { signal: Some((signal, Arc::clone(&watch.sweep))), ..self }
     }
 
     pub(in super::super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {

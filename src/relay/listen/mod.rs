@@ -15,16 +15,14 @@ use http::{HeaderMap, Response};
 pub use listener::Listener;
 
 use super::body::RelayBody;
-use super::signal::{Signal, Welcome};
+use super::signal::Watch;
 use super::{Ear, Open, Settings};
 use crate::clock::Clock;
-use crate::drain::Drain;
 use crate::exchange::{self, Act, Answer, Ask, Call, Exchange};
 use crate::mcp::listen::Filter;
 use crate::mcp::version::{MCP_SESSION_ID, X_ACCEL_BUFFERING};
 use crate::names::PoolId;
 use crate::reject::Cause;
-use crate::sweep::Sweep;
 use crate::wire::{Outgoing, Wire};
 use joined::{Joined, Opening};
 
@@ -41,23 +39,21 @@ struct Key {
 pub struct Hub {
     /// Taken by this worker alone, never across an await. Bounded by the number of listening clients.
     joined: Mutex<HashMap<Key, Weak<Joined>>>,
-    sweep: Arc<Sweep<Signal>>,
     clock: Clock,
-    drain: Drain,
     ear: Ear,
 }
 
 impl Hub {
-    pub(super) fn new(sweep: Arc<Sweep<Signal>>, (clock, drain): (Clock, Drain), ear: Ear) -> Self {
-        Self { joined: Mutex::default(), sweep, clock, drain, ear }
+    pub(super) fn new(clock: Clock, ear: Ear) -> Self {
+        Self { joined: Mutex::default(), clock, ear }
     }
 
     pub(super) async fn listen(
         &self,
-        exchange: &Exchange,
-        outgoing: &Outgoing,
+        (exchange, outgoing): (&Exchange, &Outgoing),
         (wire, open): (&Wire, Open),
         settings: &Settings,
+        watch: &Watch,
     ) -> Result<Response<RelayBody>, Cause> {
         let Ask::Call(Call { id, act: Act::Listen(filter), .. }) = &exchange.ask else {
             return Err(Cause::BadMessage("not a subscriptions/listen request".into()));
@@ -68,11 +64,7 @@ impl Hub {
         match joined.opened().await {
             Opening::Open(honoured) => {
                 let listener = Listener::new(&joined, id, &honoured, open);
-                let listener = listener.watched(
-                    Arc::clone(&self.sweep),
-                    (&self.drain, Welcome::of(exchange, &self.clock)),
-                    settings,
-                );
+                let listener = listener.watched(watch);
                 Ok(stream(RelayBody::Listen(Box::new(listener))))
             }
             Opening::Refused(answer) => Ok(refusal(&answer, id)),
