@@ -749,6 +749,45 @@ fn a_stale_result_is_forgotten_when_the_server_has_no_such_result_any_more() {
     assert_eq!(message(&last)["result"]["isError"], true);
 }
 
+/// The server asks on the session's notification stream while a call of the session is under way.
+#[test]
+fn a_question_on_another_stream_of_the_session_is_noticed() {
+    for (method, wanted) in [("elicitation/create", "miss"), ("ping", "hit")] {
+        let (question, answer) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
+        let (asks, answers) = (Arc::clone(&question), Arc::clone(&answer));
+        let backend = Backend::new("shop", Kind::Legacy, move |request, stream| {
+            if request.method == "GET" {
+                open_stream(stream, &[]);
+                chunk(stream, ": here\n\n");
+                asks.pass();
+                chunk(
+                    stream,
+                    &format!("data: {}\n\n", json!({ "jsonrpc": "2.0", "id": "q", "method": method, "params": {} })),
+                );
+                return Some(After::AwaitHangup);
+            }
+            if request.call() != "tools/call" {
+                return None;
+            }
+            asks.open();
+            answers.pass();
+            Some(reply(stream, &json!({ "jsonrpc": "2.0", "id": request.json()["id"], "result": { "content": [] } })))
+        });
+        let gateway = Setup::of(&[backend.url()]).key(&format!("cache = [{PUBLIC}]")).start();
+        let session = Session::open(gateway.addr);
+        let mut listening = gateway.connect();
+        listening.send(&session.listen(&[]));
+        assert!(listening.read_to(": here").is_some());
+        std::thread::scope(|scope| {
+            let calling = scope.spawn(|| source(&session.call("reads")));
+            assert!(listening.read_to(method).is_some());
+            answer.open();
+            assert_eq!(calling.join().expect("it does not panic"), "miss");
+        });
+        assert_eq!(source(&session.call("reads")), wanted, "{method}");
+    }
+}
+
 #[test]
 fn a_batch_that_changes_something_makes_others_forget() {
     let shop = Shop::new(Kind::Legacy);

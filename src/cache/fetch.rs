@@ -16,7 +16,7 @@ use super::follow::PROGRESS;
 use super::kept::{self, MOORLINE_CACHE, Source, Word};
 use super::rules::Policy;
 use super::{Cache, Plan, millis, tags};
-use crate::exchange::{Answer, Ask, Call, Exchange, Lesson};
+use crate::exchange::{Answer, Ask, Call, Exchange, Lesson, Moored};
 use crate::mcp::frame::{self, Frame, peek_frame};
 use crate::mcp::raw;
 use crate::names::SessionId;
@@ -48,6 +48,8 @@ pub struct Voyage {
     pub refreshes: bool,
     /// Under which token, raw, its client hears how far it has got.
     pub token: Option<Box<str>>,
+    /// Its session.
+    pub moored: Option<Arc<Moored>>,
 }
 
 /// One call that is made for everybody.
@@ -62,6 +64,8 @@ pub struct Fetch {
     /// Whether something is kept that is fresh no more.
     refreshes: bool,
     token: Option<Box<str>>,
+    /// Its session, and how often its server had asked its client something before.
+    session: Option<(Arc<Moored>, u32)>,
     stamp: Stamp,
     /// Guards what is taken once; never held across anything slow.
     state: Mutex<State>,
@@ -86,7 +90,7 @@ struct Terms {
 
 impl Fetch {
     pub(super) fn begin(cache: &Arc<Cache>, voyage: Voyage) -> Arc<Self> {
-        let Voyage { plan, tags, leader, lead, request, source, refreshes, token } = voyage;
+        let Voyage { plan, tags, leader, lead, request, source, refreshes, token, moored } = voyage;
         let fetch = Arc::new(Self {
             cache: Arc::clone(cache),
             plan,
@@ -96,6 +100,7 @@ impl Fetch {
             source,
             refreshes,
             token,
+            session: moored.map(|moored| (Arc::clone(&moored), moored.times_asked())),
             // Before the call: what is forgotten from now on is forgotten of its result too.
             stamp: cache.results.stamp(),
             state: Mutex::new(State { hands: Some((leader, lead)), asked: false }),
@@ -199,6 +204,7 @@ impl Fetch {
             let mut state = self.state();
             (state.hands.take(), state.asked)
         };
+        let asked = asked || self.session.as_ref().is_some_and(|(moored, before)| moored.times_asked() != *before);
         let (leader, lead) = hands?;
         let terms = terms(&self.plan.policy, result).filter(|_| !asked);
         let kept = terms.and_then(|terms| Some((terms, Bytes::from(kept::keep(result)?))));

@@ -242,7 +242,8 @@ impl Cache {
         let mut tags = self.tags(&plan.policy, exchange, moored);
         tags.push(tags::result(&plan.keys.own));
         let refreshes = self.results.look(&plan.keys.own).is_some();
-        Fetch::begin(self, Voyage { plan, tags, leader, lead, request, source, refreshes, token: token_of(exchange) })
+        let (token, moored) = (token_of(exchange), moored.cloned());
+        Fetch::begin(self, Voyage { plan, tags, leader, lead, request, source, refreshes, token, moored })
     }
 
     /// What its result will hang on.

@@ -47,6 +47,8 @@ pub struct Moored {
     speaks: AtomicU64,
     /// The mark of the berth that this instance has made; nobody else will delete it should another one stand.
     made: AtomicU64,
+    /// How often its server has asked its client something, as far as this instance knows.
+    asked: AtomicU32,
     ended: AtomicBool,
 }
 
@@ -84,6 +86,7 @@ impl Moored {
             opened: AtomicU8::new(Opened::Unknown as u8),
             speaks: AtomicU64::new(0),
             made: AtomicU64::new(0),
+            asked: AtomicU32::new(0),
             ended: AtomicBool::new(false),
         }
     }
@@ -216,6 +219,17 @@ impl Moored {
     #[must_use]
     pub fn has_made(&self, mark: Mark) -> bool {
         mark != Mark(0) && self.made.load(Ordering::Relaxed) == mark.0
+    }
+
+    /// Its server asks its client something, on whatever stream.
+    pub fn is_asked(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was so.
+    #[must_use]
+    pub fn times_asked(&self) -> u32 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// It has ended: its streams end too.

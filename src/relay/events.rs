@@ -16,7 +16,7 @@ use memchr::memmem;
 use super::awaited::Awaited;
 use super::body::{Hold, Kept};
 use super::mend::{Mend, Mended, Mending, Mends, is_there};
-use super::scale::{Scale, Weigh, is_weighed};
+use super::scale::{Scale, Weigh, asks, is_weighed};
 use super::signal::{Sign, Signal, Source, Watch};
 use super::{Ear, Sent, Settings};
 use crate::exchange::{Ask, Exchange, Lesson};
@@ -190,15 +190,23 @@ impl Events {
             return;
         }
         for piece in self.scanner.feed(chunk) {
-            if let Piece::Events(block) = &piece
-                && self.awaited.learns()
-                && is_weighed(block)
-            {
-                self.awaited.overhear(block);
+            if let Piece::Events(block) = &piece {
+                if self.awaited.learns() && is_weighed(block) {
+                    self.awaited.overhear(block);
+                }
+                self.heed_questions(block);
             }
             if let Some(piece) = self.scale.hold(piece) {
                 self.take(piece);
             }
+        }
+    }
+
+    /// Lets the session know that its server asks its client something: whatever it answers meanwhile may hang on that.
+    fn heed_questions(&self, block: &[u8]) {
+        let Some(busy) = &self.hold.busy else { return };
+        if asks(block) {
+            busy.session().is_asked();
         }
     }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use memchr::memmem;
 
+use crate::mcp::frame::{Frame, frames};
 use crate::mcp::scanner::Piece;
 use crate::mcp::sse;
 
@@ -97,6 +98,16 @@ async fn weigh_block(weigh: Weigh, block: Bytes) -> Bytes {
         }
     }
     out.into()
+}
+
+/// Whether a block of events has a request in it that its client answers in one way or another; a ping has one answer.
+pub fn asks(block: &[u8]) -> bool {
+    let has = |name: &[u8]| memmem::find(block, name).is_some();
+    if !(has(b"\"id\"") && has(b"\"method\"")) {
+        return false;
+    }
+    let asks = |frame: &Frame<'_>| matches!(frame, Frame::Request { method, .. } if method != "ping");
+    sse::events(block).filter_map(|event| event.data).any(|data| frames(&data).iter().any(asks))
 }
 
 #[cfg(test)]
