@@ -21,7 +21,7 @@ use settings::{authorize_settings, cache_settings, gate_settings, identify_setti
 use stores::{Stores, open};
 
 use crate::admin::Admin;
-use crate::auth::Gates;
+use crate::auth::{self, Gates};
 use crate::authorize::Authorize;
 use crate::cache::Cache;
 use crate::clock::{Chance, Clock};
@@ -106,6 +106,9 @@ pub enum StartError {
     /// The session station could not be set up.
     #[error("cannot set up the sessions")]
     Sessions(#[from] SetupError),
+    /// Those who may call cannot be known.
+    #[error("cannot tell who may call")]
+    Gates(#[from] auth::OpenError),
     /// A thread could not be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -192,6 +195,14 @@ impl App {
     /// Takes a new configuration, keeping sessions, connections and what is known of backends. Keys that need a restart
     /// stay as they were, and are named in the log.
     pub async fn reload(&self, new: Config) {
+        // First: no pool is served to whom its gate has not been told of.
+        if let Err(error) = self.shared.gates.reconfigure(&gate_settings(&new)) {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "who may call cannot be told; the configuration stays as it was"
+            );
+            return;
+        }
         let old = self.config.load_full();
         for key in Config::changes_needing_restart(&old, &new) {
             tracing::warn!(key, "this change takes effect at the next restart");
@@ -204,7 +215,6 @@ impl App {
                 self.follow_pool(pool);
             }
         }
-        self.shared.gates.reconfigure(&gate_settings(&new));
         self.shared.identify.reconfigure(identify_settings(&new));
         self.shared.authorize.reconfigure(authorize_settings(&new));
         self.shared.sessions.reconfigure(new.session);
@@ -278,7 +288,7 @@ impl Shared {
         clock: Clock,
         fleet: Arc<Fleet>,
         watcher: Watcher,
-    ) -> Result<Self, SetupError> {
+    ) -> Result<Self, StartError> {
         let parts = Parts {
             store: Arc::clone(&stores.sessions),
             fleet: Arc::clone(&fleet),
@@ -289,7 +299,8 @@ impl Shared {
             watcher,
         };
         let results = Arc::clone(&stores.results);
-        let gates = Arc::new(Gates::new(&gate_settings(config), &clock));
+        let gates = Arc::new(Gates::new(clock.clone()));
+        gates.reconfigure(&gate_settings(config))?;
         let doors = (Arc::clone(&fleet), Arc::clone(&gates));
         Ok(Self {
             sessions: Arc::new(Sessions::new(parts).await?),

@@ -13,8 +13,8 @@ pub fn identify_settings(config: &Config) -> identify::Settings {
     }
 }
 
-pub fn gate_settings(config: &Config) -> Vec<(PoolId, AuthSettings)> {
-    config.pools.iter().map(|pool| (fleet::pool_id(&pool.path), pool.auth.clone())).collect()
+pub fn gate_settings(config: &Config) -> Vec<(PoolId, &AuthSettings)> {
+    config.pools.iter().map(|pool| (fleet::pool_id(&pool.path), &pool.auth)).collect()
 }
 
 pub fn authorize_settings(config: &Config) -> authorize::Settings {

@@ -22,7 +22,7 @@ pub const MAX_VALUES: usize = 64;
 /// Scopes of one caller at most; the others are left out.
 pub const MAX_SCOPES: usize = 256;
 
-/// The issuer of certificates.
+/// The issuer of keys from a file, and of certificates.
 pub(super) const KEYS: &str = "moorline:keys";
 pub(super) const CERTIFICATES: &str = "moorline:certificates";
 
@@ -99,6 +99,13 @@ impl Principal {
     pub fn claim(&self, name: &str) -> Option<&ClaimValue> {
         self.claims.get(name)
     }
+
+    /// About how many bytes it takes.
+    pub(super) fn weight(&self) -> usize {
+        let scopes: usize = self.scopes.iter().map(|scope| scope.len() + 32).sum();
+        let claims: usize = self.claims.iter().map(|(name, value)| name.len() + value.weight() + 64).sum();
+        256 + self.issuer.len() + 2 * self.subject.len() + scopes + claims
+    }
 }
 
 // Claims may be anything that an issuer knows of a person.
@@ -124,6 +131,13 @@ impl ClaimValue {
         match self {
             Self::Text(text) => text.to_string(),
             Self::List(texts) => texts.join(","),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::List(texts) => texts.iter().map(|text| text.len() + 16).sum(),
         }
     }
 }

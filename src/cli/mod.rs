@@ -3,6 +3,7 @@
 mod ask;
 mod cache;
 mod demo;
+mod key;
 mod limits;
 mod serve;
 
@@ -37,6 +38,9 @@ enum Command {
     Limits(limits::LimitsArgs),
     /// Ask a running instance what its cache holds, or have results forgotten everywhere.
     Cache(cache::CacheArgs),
+    /// Make keys by which callers are known (mode api_keys).
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Start sample servers with Moorline in front of them, and tell what to try.
     Demo(DemoArgs),
 }
@@ -84,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Check { config } => return check(&config),
         Command::Limits(args) => limits::limits(&args),
         Command::Cache(args) => cache::cache(&args),
+        Command::Key(command) => key::key(&command),
         Command::Demo(args) => demo::demo(&args),
     };
     match outcome {

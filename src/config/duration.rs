@@ -5,8 +5,9 @@ use std::time::Duration;
 /// The units, largest first, with their length in milliseconds.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// Reads a duration; `None` if the text does not follow the grammar or is too long to count.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+/// Reads a duration such as `90d` or `1h30m`; `None` if the text does not follow the grammar or is too long to count.
+#[must_use]
+pub fn parse(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut units = UNITS.iter();
     let mut millis: u64 = 0;

@@ -42,6 +42,7 @@ pub use cache::{
     ProtocolCache, ResultsSettings,
 };
 pub use credential::Credential;
+pub use duration::parse as parse_duration;
 pub use fault::{Code, Colour, Fault, Faults};
 pub use limit::{
     Algorithm, BackendLimit, BackendMost, Concurrency, DEFAULT_METHODS, Glob, GlobError, LimitCallers, LimitEra,

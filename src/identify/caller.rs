@@ -7,8 +7,8 @@ use http::header::{AUTHORIZATION, HeaderMap};
 use http::request::Parts;
 
 use super::{Connection, Identify, Settings};
-use crate::auth::{Denied, Gate, INTRODUCTIONS, Principal};
-use crate::config::CredentialPolicy;
+use crate::auth::{Denied, Gate, IDENTITY_FIELDS, Principal};
+use crate::config::{AuthMode, CredentialPolicy};
 use crate::exchange::{Origin, WELL_KNOWN, metadata_url};
 use crate::fleet::Pool;
 use crate::reject::{Cause, Challenge};
@@ -29,11 +29,14 @@ impl Identify {
         settings: &Settings,
     ) -> Result<Option<Arc<Principal>>, Cause> {
         // Nobody but Moorline says these.
-        for name in INTRODUCTIONS {
+        for name in &IDENTITY_FIELDS {
             parts.headers.remove(name);
         }
-        let Some(gate) = self.gates.of(pool.id) else { return Ok(None) };
-        if gate.publishes() && parts.uri.path().starts_with(WELL_KNOWN) {
+        let gate = self.gates.of(pool.id).ok_or(Cause::IdentityAway)?;
+        if gate.is_open() {
+            return Ok(None);
+        }
+        if parts.uri.path().starts_with(WELL_KNOWN) && gate.publishes() {
             return Ok(None);
         }
         match gate.check(&parts.headers, connection.certificate.as_deref()).await {
@@ -53,9 +56,21 @@ impl Identify {
     }
 }
 
+/// What a caller does who is not let in.
+fn advice(gate: &Gate) -> &'static str {
+    match &gate.settings().mode {
+        AuthMode::None => "try again",
+        AuthMode::Jwt(_) => "log in as WWW-Authenticate says, and send the token as Authorization: Bearer",
+        AuthMode::ApiKeys(keys) if keys.header.is_some() => {
+            "send a key that is valid here in the header field for keys"
+        }
+        AuthMode::ApiKeys(_) => "send a key that is valid here as Authorization: Bearer",
+        AuthMode::Mtls(_) => "show a client certificate that names you",
+    }
+}
+
 fn refuse(gate: &Gate, denied: Denied, metadata: &str) -> Cause {
     let header = gate.challenge(&denied, metadata);
-    let advice = gate.advice();
     match denied {
         Denied::Malformed(_) => Cause::BadCredential(denied.to_string().into()),
         Denied::Unavailable { .. } => Cause::IdentityAway,
@@ -64,7 +79,7 @@ fn refuse(gate: &Gate, denied: Denied, metadata: &str) -> Cause {
             Cause::InsufficientScope(Box::new(Challenge { header, text: text.into() }))
         }
         denied => {
-            let text = format!("{denied}; {advice}");
+            let text = format!("{denied}; {}", advice(gate));
             Cause::Unauthenticated(Box::new(Challenge { header, text: text.into() }))
         }
     }
@@ -72,16 +87,17 @@ fn refuse(gate: &Gate, denied: Denied, metadata: &str) -> Cause {
 
 /// What backends see of who asks, instead of what the caller has shown us.
 fn dress(headers: &mut HeaderMap, gate: &Gate, pool: &Pool, caller: &Principal) {
-    if let Some(shown) = gate.credential_header() {
-        match gate.credential() {
+    let settings = pool.settings();
+    if let Some(shown) = gate.field() {
+        match gate.settings().credential {
             CredentialPolicy::Forward => {}
             CredentialPolicy::Drop => drop(headers.remove(shown)),
             CredentialPolicy::Replace => {
                 headers.remove(shown);
-                let own = pool.settings().service_credential.as_ref().map(|own| own.value().clone());
+                let own = settings.service_credential.as_ref().map(|own| own.value().clone());
                 own.map(|own| headers.insert(AUTHORIZATION, own));
             }
         }
     }
-    gate.introduce(caller, headers);
+    gate.tell(Some(caller), &settings.name, headers);
 }

@@ -21,34 +21,34 @@ use support::session::initialize;
 use support::{Answer, Backend, Setup};
 
 /// A file of keys, which tests change while an instance reads it.
-pub struct Keys {
+pub(crate) struct Keys {
     folder: tempfile::TempDir,
 }
 
 /// What a key is for; the key itself is its name with `moor_` before it.
-pub const ALICE: &str = r#"name = "alice"
+pub(crate) const ALICE: &str = r#"name = "alice"
 scopes = ["mcp:read"]
 claims = { org = "acme" }"#;
-pub const BOB: &str = r#"name = "bob"
+pub(crate) const BOB: &str = r#"name = "bob"
 scopes = ["mcp:read", "mcp:admin"]
 claims = { org = "acme" }"#;
-pub const CAROL: &str = r#"name = "carol"
+pub(crate) const CAROL: &str = r#"name = "carol"
 claims = { org = "other" }"#;
 
 impl Keys {
     /// A file with these keys.
-    pub fn of(keys: &[&str]) -> Self {
+    pub(crate) fn of(keys: &[&str]) -> Self {
         let keys_file = Self { folder: tempfile::tempdir().expect("a temporary folder can be made") };
         keys_file.write(keys);
         keys_file
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("keys.toml")
     }
 
     /// Puts other keys into the file, as editors do: a new file takes its place.
-    pub fn write(&self, keys: &[&str]) {
+    pub(crate) fn write(&self, keys: &[&str]) {
         let mut text = String::new();
         for key in keys {
             let name = key.lines().next().and_then(|line| line.split('"').nth(1)).expect("a key begins with its name");
@@ -62,33 +62,33 @@ impl Keys {
     }
 
     /// An instance's configuration that lets in whoever has one of the keys.
-    pub fn setup(&self, backends: &[&Backend]) -> Setup {
+    pub(crate) fn setup(&self, backends: &[&Backend]) -> Setup {
         let urls: Vec<String> = backends.iter().map(|backend| backend.url()).collect();
         Setup::of(&urls).key("auth.mode = \"api_keys\"").key(&format!("auth.keys_file = {:?}", self.path()))
     }
 }
 
 /// The key of a caller.
-pub fn key_of(name: &str) -> String {
+pub(crate) fn key_of(name: &str) -> String {
     format!("moor_{name}_0123456789abcdefghijklmnopqrstuvwxyz")
 }
 
 /// The header field in which a caller shows its key.
-pub fn shows(name: &str) -> String {
+pub(crate) fn shows(name: &str) -> String {
     format!("Authorization: Bearer {}", key_of(name))
 }
 
 /// A legacy client that shows a credential with all that it sends.
 #[derive(Clone, Debug)]
-pub struct Client {
-    pub addr: SocketAddr,
-    pub credential: String,
-    pub session: String,
+pub(crate) struct Client {
+    pub(crate) addr: SocketAddr,
+    pub(crate) credential: String,
+    pub(crate) session: String,
 }
 
 impl Client {
     /// Opens a session.
-    pub fn open(addr: SocketAddr, credential: &str) -> Self {
+    pub(crate) fn open(addr: SocketAddr, credential: &str) -> Self {
         let answer = ask(addr, &post_to("/mcp", &[credential], initialize("0")));
         assert_eq!(answer.status, 200, "initialize: {}", answer.text());
         let session = answer.header("mcp-session-id").expect("the answer names the session").to_owned();
@@ -98,36 +98,36 @@ impl Client {
     }
 
     /// The same session as somebody else, or with another credential.
-    pub fn with(&self, credential: &str) -> Self {
+    pub(crate) fn with(&self, credential: &str) -> Self {
         Self { credential: credential.to_owned(), ..self.clone() }
     }
 
-    pub fn headers(&self) -> [String; 2] {
+    pub(crate) fn headers(&self) -> [String; 2] {
         [self.credential.clone(), format!("Mcp-Session-Id: {}", self.session)]
     }
 
-    pub fn send(&self, message: &Value) -> Answer {
+    pub(crate) fn send(&self, message: &Value) -> Answer {
         let [credential, session] = self.headers();
         let fields = [credential.as_str(), session.as_str(), "MCP-Protocol-Version: 2025-11-25"];
         ask(self.addr, &post_to("/mcp", &fields, message.to_string()))
     }
 
-    pub fn ask(&self, method: &str, params: &Value) -> Answer {
+    pub(crate) fn ask(&self, method: &str, params: &Value) -> Answer {
         self.send(&json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }))
     }
 
-    pub fn call(&self, tool: &str) -> Answer {
+    pub(crate) fn call(&self, tool: &str) -> Answer {
         self.ask("tools/call", &json!({ "name": tool, "arguments": {} }))
     }
 
     /// The names of the tools that it is shown.
-    pub fn tools(&self) -> Vec<String> {
+    pub(crate) fn tools(&self) -> Vec<String> {
         names_in(&self.ask("tools/list", &json!({})))
     }
 }
 
 /// The names in an answer to `tools/list`, be it JSON or an event.
-pub fn names_in(answer: &Answer) -> Vec<String> {
+pub(crate) fn names_in(answer: &Answer) -> Vec<String> {
     let text = answer.text();
     let json = text.lines().find_map(|line| line.strip_prefix("data: ").filter(|data| data.contains("result")));
     let list: Value = serde_json::from_str(json.unwrap_or(&text)).unwrap_or_default();

@@ -128,9 +128,10 @@ impl JwtAlgorithm {
         ("EdDSA", Self::EdDSA),
     ];
 
-    /// The algorithm of that name. Case matters (RFC 7515 §4.1.1).
+    /// The algorithm of that name, or of its newer one (RFC 9864). Case matters (RFC 7515 §4.1.1).
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
+        let name = if name == "Ed25519" { "EdDSA" } else { name };
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, algorithm)| *algorithm)
     }
 }
