@@ -28,6 +28,7 @@ pub mod session;
 pub mod store;
 pub mod sweep;
 pub mod tasks;
+pub mod tls;
 pub mod toll;
 pub mod walk;
 pub mod wire;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use proptest::prelude::{any, proptest};
 
 use moorline::config::{
-    BackendUrl, Bounds, CacheSettings, Code, Colour, Config, ConfigError, Discovery, HealthSettings, LimitsSettings,
-    Probe, ProtocolCache, Rehome, ResultsSettings, SessionSettings, StoreUrl, WhenAway,
+    BackendTls, BackendUrl, Bounds, CacheSettings, Code, Colour, Config, ConfigError, Discovery, HealthSettings,
+    LimitsSettings, ListenSettings, Probe, ProtocolCache, Rehome, ResultsSettings, SessionSettings, StoreUrl, WhenAway,
 };
 
 const SHORTEST: &str = "[[pool]]\nbackends = [\"http://127.0.0.1:3001/mcp\"]\n";
@@ -123,7 +123,9 @@ fn the_examples_of_what_is_not_there_by_default_are_good() {
 #[test]
 fn the_shortest_file_has_the_defaults() {
     let config = good(SHORTEST);
-    assert_eq!(config.listen, ["127.0.0.1:8080".parse::<SocketAddr>().unwrap()]);
+    let addr = "127.0.0.1:8080".parse::<SocketAddr>().unwrap();
+    assert_eq!(config.listen, [ListenSettings { addr, tls: false, proxy_protocol: false }]);
+    assert_eq!((config.tls, config.pools[0].tls.clone()), (None, BackendTls::default()));
     assert_eq!(config.admin, Some("127.0.0.1:9090".parse().unwrap()));
     assert_eq!(config.store.url, StoreUrl::Memory);
     assert_eq!(config.bounds, Bounds::default());
@@ -270,6 +272,62 @@ proptest! {
             text.insert_str(at, &slip);
         }
         shown("f", &text);
+    }
+}
+
+mod tls {
+    use moorline::config::{ClientCertificates, TlsVersion};
+
+    use super::*;
+
+    const TLS: &str = "[tls]\ncert_file = 'a.crt'\nkey_file = 'a.key'\n";
+
+    fn read(before: &str, more: &str) -> Config {
+        good(&format!("{before}\n{TLS}{more}\n{SHORTEST}"))
+    }
+
+    #[test]
+    fn a_section_makes_every_listener_speak_it() {
+        let config = read("listen = ['0.0.0.0:8443', { addr = '127.0.0.1:8080', tls = false }]", "");
+        assert_eq!(config.listen.iter().map(|one| one.tls).collect::<Vec<_>>(), [true, false]);
+        let tls = config.tls.unwrap();
+        assert_eq!((tls.min_version, tls.client_certificates), (TlsVersion::Tls12, ClientCertificates::Off));
+        assert_eq!(tls.files().map(|file| file.display().to_string()).collect::<Vec<_>>(), ["a.crt", "a.key"]);
+        assert!(config.warnings.is_empty(), "{}", config.warnings);
+    }
+
+    #[test]
+    fn a_full_section_is_read() {
+        let config = read(
+            "trusted_proxies = ['10.0.0.0/8']\nlisten = { addr = '[::]:8443', proxy_protocol = true }",
+            "min_version = '1.3'\nclient_certificates = 'optional'\nclient_ca_file = 'ca'\nclient_crl_file = 'crl'\n\
+             max_handshakes = 7\n[[tls.certificate]]\ncert_file = 'b.crt'\nkey_file = 'b.key'",
+        );
+        assert!(config.listen[0].proxy_protocol && config.listen[0].tls);
+        let tls = config.tls.unwrap();
+        assert_eq!((tls.min_version, tls.client_certificates), (TlsVersion::Tls13, ClientCertificates::Optional));
+        assert_eq!((tls.certificates.len(), tls.max_handshakes), (2, 7));
+        assert_eq!(tls.files().count(), 6);
+    }
+
+    #[test]
+    fn the_example_is_good() {
+        let example = moorline::config::example();
+        let (_, section) = example.split_once("# [tls]\n").unwrap();
+        let (section, _) = section.split_once("# Where sessions are kept.").unwrap();
+        let keys = section.lines().filter_map(|line| line.strip_prefix("# "));
+        let keys = keys
+            .filter(|line| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')));
+        let text = keys.collect::<Vec<_>>().join("\n").replace("\"off\"", "\"required\"");
+        let config = good(&format!("[tls]\n{text}\n{SHORTEST}"));
+        assert_eq!(config.tls.unwrap().certificates.len(), 2);
+    }
+
+    #[test]
+    fn what_is_shown_changes_without_a_restart_and_who_speaks_it_does_not() {
+        let old = read("", "");
+        assert!(Config::changes_needing_restart(&old, &read("", "min_version = '1.3'")).is_empty());
+        assert_eq!(Config::changes_needing_restart(&old, &good(SHORTEST)), ["listen"]);
     }
 }
 

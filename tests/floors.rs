@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors, from the ground up. A module may use what stands on a lower line; not its neighbours.
-const FLOORS: [&[&str]; 13] = [
+const FLOORS: [&[&str]; 14] = [
     &["names", "clock", "tasks", "seal", "mcp", "config", "drain", "sweep"],
+    &["tls"],
     &["auth", "reject", "store", "wire"],
     &["fleet"],
     &["exchange"],

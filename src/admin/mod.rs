@@ -7,6 +7,7 @@ mod query;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +26,7 @@ use crate::clock::Clock;
 use crate::drain::{Drain, Phase};
 use crate::fleet::Fleet;
 use crate::limit::Limit;
-use crate::listener::{Workers, health};
+use crate::listener::{Doors, Workers, health};
 use crate::session::Sessions;
 use crate::tasks::Crew;
 
@@ -50,6 +51,8 @@ pub struct Admin {
     pub limit: Arc<Limit>,
     /// The client connections.
     pub workers: Arc<Workers>,
+    /// How they come in.
+    pub doors: Arc<Doors>,
     /// How far this instance has got with going away.
     pub drain: Drain,
     /// The time.
@@ -61,7 +64,15 @@ struct Overview {
     store: &'static str,
     sessions: usize,
     connections: usize,
+    turned_away: TurnedAway,
     pools: Vec<PoolView>,
+}
+
+/// Connections that did not come in, since the start.
+#[derive(Serialize)]
+struct TurnedAway {
+    tls_handshake: u64,
+    proxy_header: u64,
 }
 
 #[derive(Serialize)]
@@ -173,11 +184,16 @@ impl Admin {
             path: pool.settings().path.clone(),
             backends: pool.backends().iter().map(|backend| view(backend, now)).collect(),
         });
+        let turned_away = self.doors.turned_away();
         let store = if self.sessions.store_is_away() { "away" } else { "well" };
         Overview {
             store,
             sessions: self.sessions.count(),
             connections: self.workers.connections(),
+            turned_away: TurnedAway {
+                tls_handshake: turned_away.handshakes.load(Ordering::Relaxed),
+                proxy_header: turned_away.proxied.load(Ordering::Relaxed),
+            },
             pools: pools.collect(),
         }
     }

@@ -1,6 +1,8 @@
 //! The composition root: builds the stores and the stations from a configuration, starts the threads, takes new
 //! configurations, and brings it all down in order. Nobody else builds a store.
 
+mod certificates;
+mod error;
 mod mover;
 mod reload;
 mod settings;
@@ -14,14 +16,17 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 
+pub use certificates::{check, follow as follow_certificates};
+pub use error::StartError;
 pub use reload::follow;
 
+use certificates::Certificates;
 use mover::Mover;
 use settings::{authorize_settings, cache_settings, gate_settings, identify_settings, limit_settings, relay_settings};
 use stores::{Stores, open};
 
 use crate::admin::Admin;
-use crate::auth::{self, Gates};
+use crate::auth::Gates;
 use crate::authorize::Authorize;
 use crate::cache::Cache;
 use crate::clock::{Chance, Clock};
@@ -30,15 +35,14 @@ use crate::drain::{Drain, Phase};
 use crate::fleet::{Fleet, Pool};
 use crate::identify::Identify;
 use crate::limit::Limit;
-use crate::listener::{self, Plan, Workers};
+use crate::listener::{Door, Plan, Workers};
 use crate::observe::Observe;
 use crate::rehome::Rehome;
 use crate::relay::{self, Relay, Streams};
 use crate::route::{Route, discover, health};
-use crate::session::{Event, Parts, Sessions, SetupError};
+use crate::session::{Event, Parts, Sessions};
+use crate::store::Sessions as Store;
 use crate::store::counters::shared::Shared as SharedCounters;
-use crate::store::disk::OpenError;
-use crate::store::{self, Sessions as Store};
 use crate::tasks::{self, Task};
 use crate::toll::Toll;
 use crate::walk::Walk;
@@ -81,38 +85,11 @@ struct Shared {
     relay: Arc<ArcSwap<relay::Settings>>,
     streams: Streams,
     refusals: Arc<ArcSwap<Refusals>>,
+    certificates: Arc<Certificates>,
 }
 
 /// Is told of each event of a session. Called on the request's own path: must be quick.
 pub type Watcher = Box<dyn Fn(&Event) + Send + Sync>;
-
-/// Why an instance could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An address could not be listened on.
-    #[error("cannot listen on {addr}")]
-    Listen {
-        /// The address.
-        addr: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The store could not be opened.
-    #[error("cannot open the store")]
-    Store(#[from] OpenError),
-    /// The shared store's settings cannot be right.
-    #[error("cannot set up the shared store")]
-    SharedStore(#[from] store::redis::SetupError),
-    /// The session station could not be set up.
-    #[error("cannot set up the sessions")]
-    Sessions(#[from] SetupError),
-    /// Those who may call cannot be known.
-    #[error("cannot tell who may call")]
-    Gates(#[from] auth::OpenError),
-    /// A thread could not be started.
-    #[error("cannot start a thread")]
-    Thread(#[source] io::Error),
-}
 
 impl App {
     /// Starts an instance. When it returns, connections are accepted.
@@ -120,16 +97,17 @@ impl App {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: Config, watcher: Watcher) -> Result<Arc<Self>, StartError> {
-        let listeners = config.listen.iter().map(|addr| bind(*addr)).collect::<Result<Vec<_>, _>>()?;
-        let admin = config.admin.map(bind).transpose()?;
+        let listeners = config.listen.iter().map(|one| error::bind(one.addr)).collect::<Result<Vec<_>, _>>()?;
+        let admin = config.admin.map(error::bind).transpose()?;
         let clock = Clock::system();
+        let certificates = Arc::new(Certificates::new(&config, &clock)?);
         let stores = open(&config, &clock).await?;
         let resolver = Arc::new(discover::Resolver::system());
         let fleet = Arc::new(Fleet::new(&config.pools));
         for pool in fleet.pools().iter() {
             discover::refresh(pool, &resolver, &clock).await;
         }
-        let shared = Shared::new(&config, &stores, clock, fleet, watcher).await?;
+        let shared = Shared::new(&config, &stores, (clock, fleet, certificates), watcher).await?;
         let workers = shared.start_workers(&config).map_err(StartError::Thread)?;
         let mover = Mover {
             sessions: Arc::clone(&shared.sessions),
@@ -155,8 +133,9 @@ impl App {
 
     fn start_tasks(self: &Arc<Self>, listeners: Vec<TcpListener>, admin: Option<TcpListener>) {
         let mut started = Vec::new();
-        for listener in listeners {
-            let accept = Arc::clone(&self.workers).accept(listener, self.shared.drain.clone());
+        for (listener, settings) in listeners.into_iter().zip(&self.config.load().listen) {
+            let door = Door { tls: settings.tls, proxied: settings.proxy_protocol };
+            let accept = Arc::clone(&self.workers).accept(listener, door, self.shared.drain.clone());
             started.push(tasks::spawn("accept", accept));
         }
         if let Some(listener) = admin {
@@ -166,6 +145,7 @@ impl App {
                 cache: Arc::clone(&self.shared.cache),
                 limit: Arc::clone(&self.shared.limit),
                 workers: Arc::clone(&self.workers),
+                doors: Arc::clone(&self.shared.certificates.doors),
                 drain: self.shared.drain.clone(),
                 clock: self.shared.clock.clone(),
             });
@@ -197,13 +177,14 @@ impl App {
     pub async fn reload(&self, new: Config) {
         // First: no pool is served to whom its gate has not been told of.
         if let Err(error) = self.shared.gates.reconfigure(&gate_settings(&new)) {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "who may call cannot be told; the configuration stays as it was"
-            );
-            return;
+            let error = &error as &dyn std::error::Error;
+            return tracing::error!(error, "the new configuration is refused, the old one stays");
         }
-        let old = self.config.load_full();
+        if let Err(error) = self.shared.certificates.renew(&new) {
+            return tracing::error!(%error, "the new configuration is refused, the old one stays");
+        }
+        let new = Arc::new(new);
+        let old = self.config.swap(Arc::clone(&new));
         for key in Config::changes_needing_restart(&old, &new) {
             tracing::warn!(key, "this change takes effect at the next restart");
         }
@@ -226,7 +207,6 @@ impl App {
         self.shared.relay.store(Arc::new(relay_settings(&new)));
         self.shared.refusals.store(Arc::new(new.refusals));
         self.workers.reconfigure(new.bounds.max_connections);
-        self.config.store(Arc::new(new));
         tracing::info!("configuration reloaded");
     }
 
@@ -285,8 +265,7 @@ impl Shared {
     async fn new(
         config: &Config,
         stores: &Stores,
-        clock: Clock,
-        fleet: Arc<Fleet>,
+        (clock, fleet, certificates): (Clock, Arc<Fleet>, Arc<Certificates>),
         watcher: Watcher,
     ) -> Result<Self, StartError> {
         let parts = Parts {
@@ -314,6 +293,7 @@ impl Shared {
             relay: Arc::new(ArcSwap::from_pointee(relay_settings(config))),
             refusals: Arc::new(ArcSwap::from_pointee(config.refusals)),
             streams: Streams::default(),
+            certificates,
             drain: Drain::default(),
             clock,
             fleet,
@@ -328,6 +308,7 @@ impl Shared {
             fleet: Arc::clone(&self.fleet),
             drain: self.drain.clone(),
             bounds: config.bounds,
+            doors: Arc::clone(&self.certificates.doors),
         });
         Workers::start(plans.collect(), config.bounds.max_connections).map(Arc::new)
     }
@@ -371,8 +352,4 @@ impl Shared {
             refusals: Arc::clone(&self.refusals),
         }
     }
-}
-
-fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
-    listener::bind(addr).map_err(|source| StartError::Listen { addr, source })
 }

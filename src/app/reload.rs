@@ -13,10 +13,10 @@ use super::App;
 use crate::config::{Config, ConfigError};
 
 /// Editors and orchestrators write in several steps: changes this close together are one.
-const SETTLE: Duration = Duration::from_millis(200);
+pub(super) const SETTLE: Duration = Duration::from_millis(200);
 
 /// Where the operating system tells nothing of changes, the file is looked at this often.
-const LOOK: Duration = Duration::from_secs(10);
+pub(super) const LOOK: Duration = Duration::from_secs(10);
 
 /// Follows the file at `path` for ever.
 pub async fn follow(app: Arc<App>, path: PathBuf) {
@@ -45,7 +45,8 @@ pub async fn follow(app: Arc<App>, path: PathBuf) {
     }
 }
 
-fn watch(path: &Path, tell: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+/// Watches the directory that holds the file at `path`.
+pub(super) fn watch(path: &Path, tell: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |_| {
         // A full channel means that a look is due already.
         let _ = tell.try_send(());

@@ -111,6 +111,10 @@ fn complain(error: &anyhow::Error) {
 fn check(path: &std::path::Path) -> ExitCode {
     match Config::load(path) {
         Ok(config) => {
+            if let Err(error) = crate::app::check(&config) {
+                complain(&anyhow::Error::new(error).context("cannot set up TLS"));
+                return ExitCode::FAILURE;
+            }
             eprint!("{}", config.warnings.render(colour()));
             println!("{}: good", path.display());
             ExitCode::SUCCESS

@@ -4,7 +4,7 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ServeArgs, complain, log_to_stderr};
-use crate::app::{App, follow};
+use crate::app::{App, follow, follow_certificates};
 use crate::config::{Config, ConfigError};
 use crate::tasks;
 
@@ -29,6 +29,7 @@ async fn run(config: Config, args: &ServeArgs) -> anyhow::Result<()> {
     let app = App::start(config, Box::new(|_| {})).await?;
     tracing::info!(listen = ?app.addrs(), admin = ?app.admin_addr(), "serving");
     let reloads = args.config.clone().map(|path| tasks::spawn("reload", follow(app.clone(), path)));
+    let certificates = tasks::spawn("certificates", follow_certificates(app.clone()));
     // Without a file there is nothing to load anew; SIGHUP must not end the program then either.
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     loop {
@@ -38,7 +39,7 @@ async fn run(config: Config, args: &ServeArgs) -> anyhow::Result<()> {
             _ = hangup.recv() => {}
         }
     }
-    drop(reloads);
+    drop((reloads, certificates));
     tokio::select! {
         () = app.drain() => {}
         // A second signal is somebody in a hurry.

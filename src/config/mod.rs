@@ -21,6 +21,7 @@ mod secret;
 mod settings;
 mod shared;
 mod size;
+mod tls;
 mod tree;
 mod url;
 mod values;
@@ -57,6 +58,7 @@ pub use settings::{
     StreamSettings, WhenAway,
 };
 pub use shared::{HostPort, RedisPlace, RedisUrl};
+pub use tls::{BackendTls, CertificateFiles, ClientCertificates, ListenSettings, TlsSettings, TlsVersion};
 pub use url::{BackendUrl, Discovery};
 
 use tree::Sink;

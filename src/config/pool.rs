@@ -9,12 +9,12 @@ use super::form::Form;
 use super::limit;
 use super::schema;
 use super::settings::{BackendSettings, HealthSettings, PoolSettings, Probe};
+use super::tls;
 use super::tree::{Reader, Slot};
 use super::url::BackendUrl;
 
 /// What a backend's URL looks like.
-pub(super) const URL: &str =
-    "\"http://host:port/path\", or \"dns+http://name:port/path\" for every address behind a name";
+pub(super) const URL: &str = "\"http://host:port/path\" or \"https://…\", or \"dns+http://name:port/path\" or \"dns+https://…\" for every address behind a name";
 
 /// A backend as an element of a list: its URL, or a table.
 pub(super) struct Backend;
@@ -96,11 +96,13 @@ fn read_one(reader: &mut Reader<'_>, seen: &mut Seen, general: &General<'_>) -> 
         "service credential",
         [&schema::SERVICE_CREDENTIAL_FILE, &schema::SERVICE_CREDENTIAL_ENV, &schema::SERVICE_CREDENTIAL],
     );
+    let backends = backends.map(|backends| distinct(reader, backends)).unwrap_or_default();
     let settings = PoolSettings {
         name,
         auth: auth::read::of_pool(reader, general, &path, service_credential.as_ref()),
         path,
-        backends: backends.map(|backends| distinct(reader, backends)).unwrap_or_default(),
+        tls: tls::backends(reader, &backends),
+        backends,
         rehome: reader.get(&schema::REHOME),
         rehome_timeout: reader.get(&schema::REHOME_TIMEOUT),
         rebalance: reader.get(&schema::REBALANCE),

@@ -13,15 +13,15 @@ use super::settings::{
     Bounds, Config, DrainSettings, LogSettings, SessionSettings, StoreSettings, StoreUrl, StreamSettings,
 };
 use super::shared::RedisUrl;
+use super::tls::ListenSettings;
 use super::tree::{Given, Optional, Reader, Row, Section, Sink};
-use super::{allow, auth, cache, duration, limit, pool, schema};
+use super::{allow, auth, cache, duration, limit, pool, schema, tls};
 
 /// Reads the document. The faults are in the sink; if there are any, the settings are not to be used.
 pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
     let mut top = Reader::new(&schema::TOP, Some(table), 0..0, sink);
     let listen = top.get(&schema::LISTEN);
     let admin = top.get(&schema::ADMIN);
-    check_addresses(&mut top, &listen, admin);
     let trusted_proxies = top.get(&schema::TRUSTED_PROXIES);
     for (at, range) in &trusted_proxies {
         if range.is_everybody() {
@@ -29,6 +29,9 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
             top.sink.warn(fault.help("any client can then claim any address: name the proxies' own addresses"));
         }
     }
+    let trusts_anybody = !trusted_proxies.is_empty() || top.is_bad(&schema::TRUSTED_PROXIES);
+    let listen = tls::listeners(&mut top, listen, trusts_anybody);
+    check_addresses(&mut top, &listen, admin);
     let public_url = top.find(&schema::PUBLIC_URL);
     let mut section = top.below(&schema::auth::AUTH);
     let auth_at = section.at.clone();
@@ -37,14 +40,15 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
     let pools = pool::read(&mut top, &general);
     let around = limit::Around {
         pools: pools.iter().map(|pool| pool.name.as_str()).collect(),
-        believes_headers: !trusted_proxies.is_empty() || top.is_bad(&schema::TRUSTED_PROXIES),
+        believes_headers: trusts_anybody,
         knows_callers: pools.iter().any(|pool| pool.auth.mode != AuthMode::None) || !top.sink.faults.is_empty(),
     };
     let (limits, limit, upstreams) = limit::read(&mut top, &around);
     let allow = allow::read(&mut top, &around);
     let (results, cache) = cache::read(&mut top, &around);
     Config {
-        listen: listen.into_iter().map(|(_, addr)| addr).collect(),
+        listen: listen.into_iter().map(|(_, one)| one).collect(),
+        tls: tls::clients(&mut top),
         admin,
         threads: top.get(&schema::THREADS),
         refusals: top.get(&schema::REFUSALS),
@@ -68,26 +72,26 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
     }
 }
 
-fn check_addresses(top: &mut Reader<'_>, listen: &[(Span, SocketAddr)], admin: Option<SocketAddr>) {
-    for (index, (at, addr)) in listen.iter().enumerate() {
-        if let Some((first, _)) = listen[..index].iter().find(|(_, earlier)| overlap(*earlier, *addr)) {
+fn check_addresses(top: &mut Reader<'_>, listen: &[(Span, ListenSettings)], admin: Option<SocketAddr>) {
+    for (index, (at, ListenSettings { addr, tls, .. })) in listen.iter().enumerate() {
+        if let Some((first, _)) = listen[..index].iter().find(|(_, earlier)| overlap(earlier.addr, *addr)) {
             let fault = Fault::new(Code::Duplicate, at.clone(), format!("`{addr}` is listened on already"));
             top.sink.fault(fault.related(Some(first.clone()), "here").help("leave one of them out"));
         }
-        if !addr.ip().is_loopback() && top.span(&schema::LISTEN).is_some() {
+        if !tls && !addr.ip().is_loopback() && top.span(&schema::LISTEN).is_some() {
             let fault = Fault::new(
                 Code::Careless,
                 at.clone(),
                 format!("`{addr}` can be reached from other machines, without TLS"),
             );
             top.sink.warn(fault.help(
-                "session ids and credentials cross the network in clear text: keep something that ends TLS in front",
+                "session ids and credentials cross the network in clear text: add `[tls]`, or keep something that ends TLS in front",
             ));
         }
     }
     let Some(admin) = admin else { return };
     let (listen_at, admin_at) = (top.span(&schema::LISTEN), top.span(&schema::ADMIN));
-    if let Some((at, addr)) = listen.iter().find(|(_, addr)| overlap(*addr, admin)) {
+    if let Some((at, ListenSettings { addr, .. })) = listen.iter().find(|(_, one)| overlap(one.addr, admin)) {
         let names = (top.name(&schema::LISTEN), top.name(&schema::ADMIN));
         let fault = Fault::new(
             Code::Conflict,

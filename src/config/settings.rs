@@ -16,13 +16,16 @@ use super::fault::Faults;
 use super::limit::{BackendLimit, LimitSettings, LimitsSettings, UpstreamSettings};
 use super::secret::SealingKey;
 use super::shared::RedisUrl;
+use super::tls::{BackendTls, ListenSettings, TlsSettings};
 use super::url::BackendUrl;
 
 /// One whole configuration, checked. Every value is within the range that the reference names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where clients connect; at least one, none twice.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenSettings>,
+    /// TLS towards clients; `None` where no listener speaks it.
+    pub tls: Option<TlsSettings>,
     /// Where the admin API (health, readiness, backends) listens; `None` where it is off.
     pub admin: Option<SocketAddr>,
     /// Worker threads; 0 means one per core.
@@ -200,6 +203,8 @@ pub struct PoolSettings {
     pub service_credential: Option<Credential>,
     /// Which HTTP the backends speak.
     pub http_version: HttpVersion,
+    /// TLS towards those whose URL says so.
+    pub tls: BackendTls,
     /// Which `Host` the backends see.
     pub host: HostPolicy,
     /// How long making a connection may take.

@@ -5,11 +5,12 @@ use std::fmt;
 use std::net::IpAddr;
 
 use http::Uri;
-use http::uri::{Authority, PathAndQuery};
+use http::uri::{Authority, PathAndQuery, Scheme};
 
 use super::form::Complaint;
 
-/// Where a backend is: `http://host:port/path`, or `dns+http://name:port/path` for every address behind a name.
+/// Where a backend is: `http://host:port/path`, or `dns+http://name:port/path` for every address behind a name; both with
+/// `https` where it speaks TLS.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BackendUrl {
     discovery: Discovery,
@@ -32,7 +33,7 @@ impl BackendUrl {
         self.discovery
     }
 
-    /// The plain `http` URL to send requests to: the host in lower case, the port left out if it is 80.
+    /// The `http` or `https` URL to send requests to: the host in lower case, the port left out if it is the scheme's own.
     #[must_use]
     pub const fn uri(&self) -> &Uri {
         &self.uri
@@ -44,10 +45,16 @@ impl BackendUrl {
         self.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// The port, 80 if the URL names none.
+    /// The port; 80, or 443 over TLS, if the URL names none.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.uri.port_u16().unwrap_or(80)
+        self.uri.port_u16().unwrap_or(own_port(self.is_secure()))
+    }
+
+    /// Whether the backend speaks TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.uri.scheme() == Some(&Scheme::HTTPS)
     }
 
     /// The path, `/` if the URL names none.
@@ -61,7 +68,7 @@ impl BackendUrl {
         no_credentials(text)?;
         let (discovery, scheme, rest) = split_scheme(text)?;
         let (authority, path) = split_authority(rest);
-        let authority = authority_of(text, authority)?;
+        let authority = authority_of(text, authority, own_port(scheme == "https"))?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         if discovery == Discovery::Dns && host.parse::<IpAddr>().is_ok() {
             let plain = text.trim_start_matches("dns+");
@@ -99,6 +106,11 @@ fn split_scheme(text: &str) -> Result<(Discovery, &'static str, &str), Complaint
     }
 }
 
+/// The port that a URL without one means.
+const fn own_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
+}
+
 /// Refuses a user's name and password, which no message then repeats.
 fn no_credentials(text: &str) -> Result<(), Complaint> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -113,7 +125,7 @@ fn split_authority(rest: &str) -> (&str, &str) {
 }
 
 /// The canonical authority.
-fn authority_of(text: &str, authority: &str) -> Result<Authority, Complaint> {
+fn authority_of(text: &str, authority: &str, own_port: u16) -> Result<Authority, Complaint> {
     let bad = || Complaint::bad(format!("`{text}` has no usable host and port"));
     let parsed = Authority::try_from(authority).map_err(|_| bad())?;
     let host = parsed.host().to_ascii_lowercase();
@@ -129,7 +141,7 @@ fn authority_of(text: &str, authority: &str) -> Result<Authority, Complaint> {
         Some(port) if port.starts_with('+') => return Err(bad()),
         Some(port) => Some(port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(bad)?),
     };
-    let canonical = port.filter(|port| *port != 80).map_or(host.clone(), |port| format!("{host}:{port}"));
+    let canonical = port.filter(|port| *port != own_port).map_or(host.clone(), |port| format!("{host}:{port}"));
     Authority::try_from(canonical).map_err(|_| bad())
 }
 
@@ -177,19 +189,17 @@ mod tests {
     fn one_backend_has_one_name() {
         assert_eq!(canonical("HTTP://LocalHost:80"), "http://localhost/");
         assert_eq!(canonical("http://[::1]:3001/mcp"), "http://[::1]:3001/mcp");
-        assert_eq!(canonical("dns+http://mcp.default.svc:3000/mcp"), "dns+http://mcp.default.svc:3000/mcp");
     }
 
     #[test]
     fn takes_the_url_apart() {
         let url = BackendUrl::parse("http://[::1]:3001/mcp").ok().unwrap();
         assert_eq!((url.host(), url.port(), url.path()), ("::1", 3001, "/mcp"));
-        assert_eq!(url.discovery(), Discovery::Fixed);
+        assert_eq!((url.discovery(), url.is_secure()), (Discovery::Fixed, false));
     }
 
     #[test]
     fn refuses_what_it_cannot_hold_to() {
-        assert!(complaint("https://a/mcp").contains("not supported by this version yet"));
         assert!(complaint("ftp://a").contains("`ftp`"));
         assert!(complaint("http://user:word@a/").contains("credentials"));
         assert!(!complaint("http://user:word@a/").contains("word"));

@@ -2,6 +2,7 @@
 //! Deadlines hang on the worker's sweep: no timer per request. It knows sockets and times, no HTTP but one refusal.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,8 +12,8 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
+use super::stream::Stream;
 use crate::config::Bounds;
 use crate::sweep::{Sweep, Swept, ticks};
 
@@ -120,17 +121,18 @@ impl Drop for InExchange {
 /// A client's socket under guard.
 #[derive(Debug)]
 pub struct Guarded {
-    stream: TcpStream,
+    stream: Stream,
     guard: Arc<Guard>,
+    peer: SocketAddr,
 }
 
 impl Guarded {
     /// Puts a socket under guard.
-    pub const fn new(stream: TcpStream, guard: Arc<Guard>) -> Self {
-        Self { stream, guard }
+    pub const fn new(stream: Stream, guard: Arc<Guard>, peer: SocketAddr) -> Self {
+        Self { stream, guard, peer }
     }
 
-    fn check(&self, context: &Context<'_>) -> io::Result<()> {
+    fn check(&mut self, context: &Context<'_>) -> io::Result<()> {
         self.guard.waker.register(context.waker());
         // Judged again: something may have come since the sweep looked.
         if !self.guard.expired.load(Ordering::Relaxed) || !self.guard.due(self.guard.sweep.tick()) {
@@ -138,17 +140,18 @@ impl Guarded {
             return Ok(());
         }
         if self.guard.head_since.load(Ordering::Relaxed) != 0 {
-            let peer = self.stream.peer_addr().ok();
-            tracing::info!(?peer, reason = "slow_headers", "connection refused");
-            // Best effort: the connection is closed either way.
-            drop(self.stream.try_write(SLOW_HEADERS));
+            let peer = self.peer;
+            tracing::info!(%peer, reason = "slow_headers", "connection refused");
+            self.stream.write_now(SLOW_HEADERS);
         }
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    fn wrote<T>(&self, result: Poll<T>) -> Poll<T> {
+    /// Notes whether the client takes what is written. What waits in the stream itself has been taken by nobody yet.
+    fn wrote<T>(&self, result: Poll<T>, flushed: Flushed) -> Poll<T> {
         let stuck = &self.guard.stuck_since;
         match &result {
+            Poll::Ready(_) if self.stream.buffers() && flushed == Flushed::No => {}
             Poll::Ready(_) => stuck.store(0, Ordering::Relaxed),
             Poll::Pending if stuck.load(Ordering::Relaxed) == 0 => {
                 stuck.store(self.guard.sweep.tick(), Ordering::Relaxed);
@@ -157,6 +160,13 @@ impl Guarded {
         }
         result
     }
+}
+
+/// Whether a write went through to the socket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flushed {
+    Yes,
+    No,
 }
 
 impl AsyncRead for Guarded {
@@ -180,7 +190,7 @@ impl AsyncWrite for Guarded {
         if polled.is_pending() {
             this.check(context)?;
         }
-        this.wrote(polled)
+        this.wrote(polled, Flushed::No)
     }
 
     fn poll_write_vectored(
@@ -193,7 +203,7 @@ impl AsyncWrite for Guarded {
         if polled.is_pending() {
             this.check(context)?;
         }
-        this.wrote(polled)
+        this.wrote(polled, Flushed::No)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -201,11 +211,24 @@ impl AsyncWrite for Guarded {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        let this = self.get_mut();
+        if !this.stream.buffers() {
+            return Pin::new(&mut this.stream).poll_flush(context);
+        }
+        let polled = Pin::new(&mut this.stream).poll_flush(context);
+        if polled.is_pending() {
+            this.check(context)?;
+        }
+        this.wrote(polled, Flushed::Yes)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_shutdown(context);
+        if polled.is_pending() {
+            this.check(context)?;
+        }
+        this.wrote(polled, Flushed::Yes)
     }
 }
 

@@ -1,10 +1,14 @@
-//! The listener: accepts connections, hands each to the least loaded worker thread, speaks HTTP/1.1 and HTTP/2 on them, and
-//! keeps their bounds. What a request means is the walk's business.
+//! The listener: accepts connections, hands each to the least loaded worker thread, speaks HTTP/1.1 and HTTP/2 on them, with
+//! or without TLS, and keeps their bounds. What a request means is the walk's business.
 
+mod certificate;
+mod door;
 mod guard;
 pub mod health;
 mod last;
+mod proxied;
 mod serve;
+mod stream;
 mod worker;
 
 use std::io;
@@ -17,6 +21,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+pub use door::{Door, Doors, TurnedAway};
 pub use worker::{Plan, Worker};
 
 use crate::drain::{Drain, Phase};
@@ -74,12 +79,12 @@ impl Workers {
     }
 
     /// Accepts until the instance closes, and whoever the system has let in by then.
-    pub async fn accept(self: Arc<Self>, listener: TcpListener, drain: Drain) {
+    pub async fn accept(self: Arc<Self>, listener: TcpListener, door: Door, drain: Drain) {
         let _open = Open::count(&self.open);
         let loopback = listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback());
         let place = |stream, peer| {
             let hop = Arc::new(Hop::new(peer));
-            self.place(stream, Connection { peer, loopback, hop, secure: false, certificate: None });
+            self.place(stream, Connection { peer, loopback, hop, secure: false, certificate: None }, door);
         };
         loop {
             let accepted = tokio::select! {
@@ -99,16 +104,18 @@ impl Workers {
         }
     }
 
-    fn place(&self, stream: TcpStream, connection: Connection) {
+    fn place(&self, stream: TcpStream, connection: Connection, door: Door) {
         if self.connections.load(Ordering::Relaxed) >= self.max_connections.load(Ordering::Relaxed) {
             tracing::warn!(peer = %connection.peer, reason = "too_many_connections", "connection refused");
-            // Best effort: the connection is closed either way.
-            drop(stream.try_write(TOO_MANY));
+            if !door.tls {
+                // Best effort: the connection is closed either way.
+                drop(stream.try_write(TOO_MANY));
+            }
             return;
         }
         let Some(worker) = self.workers.iter().min_by_key(|worker| worker.connections()) else { return };
         let peer = connection.peer;
-        if let Err(error) = worker.take(stream, connection) {
+        if let Err(error) = worker.take(stream, connection, door) {
             tracing::warn!(%peer, %error, "a connection could not be handed over");
         }
     }

@@ -1,4 +1,4 @@
-//! One connection: which HTTP it speaks, and the way from its requests to the walk.
+//! One connection: how it comes in, which HTTP it speaks, and the way from its requests to the walk.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,8 +14,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
+use super::door::{Door, Doors, Entered, Refused};
 use super::guard::{During, Guard, Guarded};
 use super::health;
+use super::stream::Stream;
 use crate::config::Bounds;
 use crate::drain::{Drain, Phase};
 use crate::fleet::Fleet;
@@ -40,22 +42,32 @@ pub struct Server {
     fleet: Arc<Fleet>,
     drain: Drain,
     bounds: Bounds,
+    doors: Arc<Doors>,
 }
 
 /// While this instance goes, a new connection's first request is waited for so long.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
+/// How serving a connection ended.
+type Served = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
 type Answer = Response<During<Observed<RelayBody>>>;
 
 impl Server {
-    pub const fn new(walk: Arc<Walk>, fleet: Arc<Fleet>, drain: Drain, bounds: Bounds) -> Self {
-        Self { walk, fleet, drain, bounds }
+    pub fn new(walk: Arc<Walk>, fleet: Arc<Fleet>, drain: Drain, (bounds, doors): (Bounds, Arc<Doors>)) -> Self {
+        Self { walk, fleet, drain, bounds, doors }
     }
 
     /// Serves a connection to its end.
-    pub async fn serve(&self, stream: std::net::TcpStream, connection: Connection, guard: Arc<Guard>) {
+    pub async fn serve(&self, stream: std::net::TcpStream, (connection, door): (Connection, Door), guard: Arc<Guard>) {
         let peer = connection.peer;
-        match self.try_serve(stream, connection, guard).await {
+        let served = if door.is_plain() {
+            self.try_serve(stream, connection, guard).await
+        } else {
+            // Boxed, for plain connections shall stay small.
+            Box::pin(self.let_in(stream, (connection, door), guard)).await
+        };
+        match served {
             Ok(()) => {}
             // hyper has answered by itself; the walk never heard of it.
             Err(error) if is_bad_http(&*error) => {
@@ -65,22 +77,53 @@ impl Server {
         }
     }
 
-    async fn try_serve(
+    /// Lets a connection in, and serves it to its end.
+    async fn let_in(
         &self,
         stream: std::net::TcpStream,
-        connection: Connection,
+        (mut connection, door): (Connection, Door),
         guard: Arc<Guard>,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Served {
         let stream = TcpStream::from_std(stream)?;
         stream.set_nodelay(true)?;
+        let limit = self.bounds.header_timeout;
+        let entered = tokio::select! {
+            entered = tokio::time::timeout(limit, self.doors.enter(stream, door, &mut connection)) => entered,
+            () = self.no_request_came() => return Ok(()),
+        };
+        let Entered { stream, agreed_h2 } = match entered.unwrap_or(Err(Refused::Late)) {
+            Ok(entered) => entered,
+            Err(why) => {
+                self.doors.turn_away(&connection, door, &why);
+                return Ok(());
+            }
+        };
+        match (stream, agreed_h2) {
+            (Stream::Plain(stream), None) => self.speak(stream, connection, guard).await,
+            (stream, agreed_h2) => self.converse(stream, agreed_h2 == Some(true), (connection, guard)).await,
+        }
+    }
+
+    async fn try_serve(&self, stream: std::net::TcpStream, connection: Connection, guard: Arc<Guard>) -> Served {
+        let stream = TcpStream::from_std(stream)?;
+        stream.set_nodelay(true)?;
+        self.speak(stream, connection, guard).await
+    }
+
+    /// Finds out which HTTP is spoken, and speaks it.
+    async fn speak(&self, stream: TcpStream, connection: Connection, guard: Arc<Guard>) -> Served {
         let limit = self.bounds.header_timeout;
         let first = tokio::select! {
             first = tokio::time::timeout(limit, speaks_h2(&stream)) => first,
             () = self.no_request_came() => return Ok(()),
         };
         let Ok(speaks_h2) = first else { return Ok(()) };
-        let io = TokioIo::new(Guarded::new(stream, Arc::clone(&guard)));
-        if speaks_h2? {
+        self.converse(Stream::Plain(stream), speaks_h2?, (connection, guard)).await
+    }
+
+    async fn converse(&self, stream: Stream, h2: bool, (connection, guard): (Connection, Arc<Guard>)) -> Served {
+        let io = TokioIo::new(Guarded::new(stream, Arc::clone(&guard), connection.peer));
+        if h2 {
             guard.speaks_h2();
             return Ok(self.serve_h2(io, connection, guard).await?);
         }

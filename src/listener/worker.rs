@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
+use super::door::{Door, Doors};
 use super::guard::Guard;
 use super::serve::Server;
 use crate::config::Bounds;
@@ -39,10 +40,12 @@ pub struct Plan {
     pub drain: Drain,
     /// The bounds of connections.
     pub bounds: Bounds,
+    /// How connections come in.
+    pub doors: Arc<Doors>,
 }
 
 /// A connection on its way to a thread, counted there already, so that a burst spreads.
-type Handed = (std::net::TcpStream, Connection, Counted);
+type Handed = (std::net::TcpStream, Connection, Door, Counted);
 
 /// One worker thread, seen from the acceptor.
 pub struct Worker {
@@ -82,10 +85,10 @@ impl Worker {
     ///
     /// # Errors
     /// Where the thread is far behind, or has ended.
-    pub fn take(&self, stream: TcpStream, connection: Connection) -> io::Result<()> {
+    pub fn take(&self, stream: TcpStream, connection: Connection, door: Door) -> io::Result<()> {
         let stream = stream.into_std()?;
         self.hand
-            .try_send((stream, connection, self.counts.count()))
+            .try_send((stream, connection, door, self.counts.count()))
             .map_err(|error| io::Error::other(error.to_string()))
     }
 
@@ -129,7 +132,7 @@ async fn parted(drain: &Drain, listeners: &mut watch::Receiver<usize>) {
 }
 
 async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>, mut listeners: watch::Receiver<usize>) {
-    let Plan { walk, fleet, drain, bounds } = plan;
+    let Plan { walk, fleet, drain, bounds, doors } = plan;
     let relay = tasks::spawn("relay", Arc::clone(&walk.relay).keep());
     let sweep: Arc<Sweep<Guard>> = Arc::default();
     let swept = Arc::clone(&sweep);
@@ -140,7 +143,7 @@ async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>, mut listeners: wat
             swept.turn();
         }
     });
-    let server = Arc::new(Server::new(Arc::new(walk), fleet, drain.clone(), bounds));
+    let server = Arc::new(Server::new(Arc::new(walk), fleet, drain.clone(), (bounds, doors)));
     let mut crew = Crew::default();
     let mut parted = pin!(parted(&drain, &mut listeners));
     loop {
@@ -152,10 +155,10 @@ async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>, mut listeners: wat
                 continue;
             }
         };
-        let Some((stream, connection, counted)) = next else { break };
+        let Some((stream, connection, door, counted)) = next else { break };
         let (server, guard) = (Arc::clone(&server), Guard::new(&sweep, &bounds));
         crew.spawn(async move {
-            server.serve(stream, connection, guard).await;
+            server.serve(stream, (connection, door), guard).await;
             drop(counted);
         });
     }

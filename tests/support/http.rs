@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -106,6 +107,7 @@ enum Framing {
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
+    tls: Option<Box<rustls::ClientConnection>>,
     read: Vec<u8>,
     framing: Framing,
     body: Vec<u8>,
@@ -119,17 +121,46 @@ impl Connection {
         stream.set_read_timeout(Some(DEADLINE)).expect("it is a positive time");
         stream.set_write_timeout(Some(DEADLINE)).expect("it is a positive time");
         stream.set_nodelay(true).expect("it is a TCP socket");
-        Self { stream, read: Vec::new(), framing: Framing::Close, body: Vec::new(), ended: false }
+        Self { stream, tls: None, read: Vec::new(), framing: Framing::Close, body: Vec::new(), ended: false }
+    }
+
+    /// Connects and shakes hands.
+    ///
+    /// # Errors
+    /// Why there was no handshake. A server may refuse a client's certificate only after it (RFC 8446 §4.4.2.4).
+    pub fn secure(addr: SocketAddr, name: &str, config: &Arc<rustls::ClientConfig>) -> std::io::Result<Self> {
+        let mut connection = Self::to(addr);
+        let name = name.to_owned().try_into().expect("the test knows a name");
+        let tls = rustls::ClientConnection::new(Arc::clone(config), name).expect("the configuration is good");
+        let mut tls = Box::new(tls);
+        while tls.is_handshaking() {
+            tls.complete_io(&mut connection.stream)?;
+        }
+        connection.tls = Some(tls);
+        Ok(connection)
+    }
+
+    /// What the other end has shown.
+    pub fn certificate(&self) -> Vec<u8> {
+        let shown = self.tls.as_ref().and_then(|tls| tls.peer_certificates()?.first());
+        shown.expect("it has shown a certificate").to_vec()
     }
 
     /// Sends these bytes.
     pub fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("the other end reads");
+        self.write(bytes).expect("the other end reads");
     }
 
     /// Sends these bytes, unless the other end has had enough.
     pub fn offer(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).is_ok()
+        self.write(bytes).is_ok()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).write_all(bytes),
+            None => self.stream.write_all(bytes),
+        }
     }
 
     /// Our own address.
@@ -150,14 +181,29 @@ impl Connection {
         answer
     }
 
+    /// Reads one whole answer, unless the connection ends before it begins.
+    pub fn try_answer(&mut self) -> Option<Answer> {
+        self.await_head()?;
+        Some(self.answer())
+    }
+
+    /// Where the head ends that has come.
+    fn await_head(&mut self) -> Option<usize> {
+        loop {
+            if let Some(end) = find(&self.read, b"\r\n\r\n") {
+                return Some(end);
+            }
+            if !self.fill() {
+                return None;
+            }
+        }
+    }
+
     /// Reads an answer's head; its body is still to come.
     pub fn head(&mut self) -> Answer {
-        let end = loop {
-            if let Some(end) = find(&self.read, b"\r\n\r\n") {
-                break end;
-            }
-            assert!(self.fill(), "closed before a head came; so far: {:?}", String::from_utf8_lossy(&self.read));
-        };
+        let end = self.await_head();
+        assert!(end.is_some(), "closed before a head came; so far: {:?}", String::from_utf8_lossy(&self.read));
+        let end = end.unwrap_or_default();
         let head: Vec<u8> = self.read.drain(..end + 4).collect();
         let head = String::from_utf8_lossy(&head).into_owned();
         let mut lines = head.trim_end().split("\r\n");
@@ -276,7 +322,11 @@ impl Connection {
 
     fn fill(&mut self) -> bool {
         let mut buffer = [0; 65536];
-        match self.stream.read(&mut buffer) {
+        let read = match &mut self.tls {
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).read(&mut buffer),
+            None => self.stream.read(&mut buffer),
+        };
+        match read {
             Ok(read) => {
                 self.read.extend_from_slice(&buffer[..read]);
                 read > 0

@@ -6,6 +6,7 @@ pub mod backend;
 pub mod gateway;
 pub mod http;
 pub mod session;
+pub mod tls;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

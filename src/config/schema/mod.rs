@@ -10,6 +10,7 @@ use super::form::{Choice, Flag, Form, List, OffOr, Text};
 use super::limit::form::Most;
 use super::quantity::{Count, Period, Size};
 use super::settings::{AccessLog, Config, HostPolicy, HttpVersion, LogFormat, LogLevel, Refusals, Rehome, WhenAway};
+use super::tls::Listener;
 use super::tree::{Key, Needed, Optional, Section, Shape};
 use super::{pool, secret, url, values};
 
@@ -30,10 +31,7 @@ pub(super) struct Later {
 }
 
 /// Names that are refused as too early instead of as unknown.
-pub(super) static LATER: &[Later] = &[
-    Later { section: "", key: "tls", meant_for: "TLS towards clients" },
-    Later { section: "pool", key: "tls", meant_for: "TLS towards backends" },
-];
+pub(super) static LATER: &[Later] = &[];
 
 const fn key<F: Form>(name: &'static str, preset: &'static str, form: F, doc: &'static str) -> Key<F> {
     Key { name, preset, form, doc }
@@ -77,15 +75,17 @@ pub(super) mod allow;
 pub(super) mod auth;
 pub(super) mod cache;
 pub(super) mod limit;
+pub(super) mod tls;
 
 use allow::ALLOW;
 use auth::{AUTH, ISSUER, POOL_AUTH};
 use cache::{ARGUMENTS, CACHE, RESULTS};
 use limit::{ADAPTIVE_MAX, LIMIT, LIMITS, REFUSED, TOKENS, UPSTREAM};
+use tls::{BACKEND_TLS, CERTIFICATE, LISTENER, TLS};
 
-section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &ALLOW, &LOG, &LIMITS, &LIMIT, &UPSTREAM, &RESULTS, &CACHE, &POOL];
-    LISTEN: Key<List<Text<SocketAddr>>> = key("listen", r#""127.0.0.1:8080""#, List { element: SOCKET, min: 1, max: 16, bare: true },
-        "Where clients connect. Port 0 takes any free port.");
+section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&TLS, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &ALLOW, &LOG, &LIMITS, &LIMIT, &UPSTREAM, &RESULTS, &CACHE, &POOL];
+    LISTEN: Key<List<Listener>> = key("listen", r#""127.0.0.1:8080""#, List { element: Listener, min: 1, max: 16, bare: true },
+        "Where clients connect. Port 0 takes any free port. Without TLS unless there is a [tls] section.");
     ADMIN: Key<OffOr<Text<SocketAddr>>> = key("admin", r#""127.0.0.1:9090""#, OffOr(SOCKET),
         "Where the admin API (health, readiness, backends) listens.");
     THREADS: Key<Count<usize>> = key("threads", "0", count(0, 256, 256),
@@ -99,7 +99,7 @@ section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&ST
         doc: "How clients reach Moorline, for answers that must name it." };
     TRUSTED_PROXIES: Key<List<Text<super::address::AddressRange>>> = key("trusted_proxies", "[]",
         List { element: text(values::range, "an address or a range such as \"10.0.0.0/8\""), min: 0, max: 256, bare: false },
-        "From whom Forwarded and X-Forwarded-* are believed. Everybody else's are replaced.");
+        "From whom Forwarded and X-Forwarded-* are believed, and PROXY headers where a listener takes them. Everybody else's are replaced.");
     ALLOWED_HOSTS: Key<List<Text<String>>> = key("allowed_hosts", "[]",
         List { element: text(values::host, "a host name or address, without a port"), min: 0, max: 256, bare: false },
         "Hosts that Host and Origin may name on a loopback listener beside localhost, 127.0.0.1 and [::1]. Others are refused there: \
@@ -217,7 +217,7 @@ section! { LOG: Table "log", "What is logged, and how.", below [];
         "Where the access log goes, one line a request.");
 }
 
-section! { POOL: Tables "pool", "A set of interchangeable backends behind one endpoint path. There must be at least one.", below [&HEALTH, &POOL_AUTH];
+section! { POOL: Tables "pool", "A set of interchangeable backends behind one endpoint path. There must be at least one.", below [&HEALTH, &BACKEND_TLS, &POOL_AUTH];
     POOL_PATH: Key<Text<String>> = key("path", r#""/mcp""#, text(values::pool_path, "a path such as \"/mcp\""),
         "The endpoint path. No two pools share one.");
     POOL_NAME: Optional<Text<String>> = Optional { name: "name", absent: "made from the path: /mcp is mcp, / is root", sample: r#""mcp""#,
@@ -300,7 +300,7 @@ section! { HEALTH: Table "pool.health", "How a pool's backends are watched.", be
 
 section! { BACKEND: Inline "pool.backends", "One backend, where more than its URL is to be said: { url = \"…\", weight = 2 }.", below [];
     BACKEND_URL: Needed<Text<url::BackendUrl>> = Needed { name: "url", sample: r#""http://127.0.0.1:3001/mcp""#,
-        form: text(url::BackendUrl::parse, pool::URL), doc: "Where it is: http://host:port/path, or dns+http://name:port/path for every address behind a name" };
+        form: text(url::BackendUrl::parse, pool::URL), doc: "Where it is: http://host:port/path or https://, or dns+http://name:port/path or dns+https:// for every address behind a name" };
     WEIGHT: Key<Count<u32>> = key("weight", "1", count(1, 1000, 1000),
         "Its share of new sessions, relative to the others'.");
     BACKEND_DRAIN: Key<Flag> = key("drain", "false", Flag,
@@ -334,9 +334,32 @@ pub(super) static RESTART: [(&str, Same); 11] = [
 ];
 
 /// Every section, in the order of the reference.
-pub(super) fn sections() -> [&'static Section; 21] {
+pub(super) fn sections() -> [&'static Section; 25] {
     [
-        &TOP, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &ISSUER, &ALLOW, &LOG, &LIMITS, &LIMIT, &UPSTREAM,
-        &TOKENS, &REFUSED, &RESULTS, &CACHE, &ARGUMENTS, &POOL, &HEALTH, &BACKEND,
+        &TOP,
+        &LISTENER,
+        &TLS,
+        &CERTIFICATE,
+        &STORE,
+        &DRAIN,
+        &SESSION,
+        &BOUNDS,
+        &STREAM,
+        &AUTH,
+        &ISSUER,
+        &ALLOW,
+        &LOG,
+        &LIMITS,
+        &LIMIT,
+        &UPSTREAM,
+        &TOKENS,
+        &REFUSED,
+        &RESULTS,
+        &CACHE,
+        &ARGUMENTS,
+        &POOL,
+        &HEALTH,
+        &BACKEND_TLS,
+        &BACKEND,
     ]
 }

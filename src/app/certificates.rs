@@ -1,0 +1,106 @@
+//! The files of TLS: read at the start and at each reload of the configuration, and again when they change. Bad files leave
+//! what was read of the good ones before, with a line in the log that says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+
+use super::App;
+use super::reload::{LOOK, SETTLE, watch};
+use crate::clock::Clock;
+use crate::config::{Config, TlsSettings};
+use crate::listener::Doors;
+use crate::tls::{self, Fingerprint, TlsError};
+
+/// What was read of the files, where it is used.
+pub(super) struct Certificates {
+    /// Towards clients.
+    pub doors: Arc<Doors>,
+    clock: Clock,
+    /// Of the files as they were when they were last read, well or not. Guards a number; taken when files are read.
+    known: Mutex<Fingerprint>,
+}
+
+impl Certificates {
+    /// Reads all files that a configuration names.
+    ///
+    /// # Errors
+    /// [`TlsError`] says which file is no good.
+    pub fn new(config: &Config, clock: &Clock) -> Result<Self, TlsError> {
+        let new = Self { doors: Arc::default(), clock: clock.clone(), known: Mutex::default() };
+        new.renew(config)?;
+        Ok(new)
+    }
+
+    /// Reads all files again, and puts what was read in place of what was: all of it, or nothing.
+    ///
+    /// # Errors
+    /// [`TlsError`] says which file is no good.
+    pub fn renew(&self, config: &Config) -> Result<(), TlsError> {
+        // Asked before: what changes while it is read will be read again.
+        self.look(config);
+        let clients = config.tls.as_ref().map(|tls| Ok((tls::server(tls, &self.clock)?, tls.max_handshakes)));
+        let clients = clients.transpose()?;
+        if let Some((speaks, max_handshakes)) = clients {
+            self.doors.speak(speaks, max_handshakes);
+        }
+        self.doors.trust(config.trusted_proxies.clone());
+        Ok(())
+    }
+
+    /// Whether the files have changed since the last look.
+    fn look(&self, config: &Config) -> bool {
+        let now = Fingerprint::of(files(config).iter());
+        std::mem::replace(&mut *self.known.lock().unwrap_or_else(PoisonError::into_inner), now) != now
+    }
+}
+
+/// Reads all files that a configuration names, for nothing but to see that they are good.
+///
+/// # Errors
+/// [`TlsError`] says which file is no good.
+pub fn check(config: &Config) -> Result<(), TlsError> {
+    Certificates::new(config, &Clock::system()).map(drop)
+}
+
+/// All files that a configuration names.
+fn files(config: &Config) -> Vec<PathBuf> {
+    config.tls.iter().flat_map(TlsSettings::files).cloned().collect()
+}
+
+/// Follows the files for ever.
+pub async fn follow(app: Arc<App>) {
+    let (tell, mut changed) = mpsc::channel::<()>(1);
+    // By directory; nothing where the system tells nothing of changes, and files are looked at now and then.
+    let mut watched: BTreeMap<PathBuf, Option<notify::RecommendedWatcher>> = BTreeMap::new();
+    loop {
+        let files = files(&app.config.load());
+        let directories: BTreeSet<PathBuf> = files.iter().filter_map(|file| Some(file.parent()?.to_owned())).collect();
+        if !directories.iter().eq(watched.keys()) {
+            let follow = |directory: PathBuf| (directory.clone(), watch(&directory.join("*"), tell.clone()).ok());
+            watched = directories.into_iter().map(follow).collect();
+        }
+        if app.shared.certificates.look(&app.config.load()) {
+            app.renew();
+        }
+        tokio::select! {
+            Some(()) = changed.recv() => tokio::time::sleep(SETTLE).await,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+impl App {
+    /// Reads the files of TLS again.
+    fn renew(&self) {
+        match self.shared.certificates.renew(&self.config.load()) {
+            Ok(()) => tracing::info!("the files of TLS have changed and were read again"),
+            Err(error) => tracing::error!(
+                %error,
+                "the files of TLS have changed and are no good; those that were read before stay in use"
+            ),
+        }
+    }
+}
