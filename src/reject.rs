@@ -9,7 +9,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{Response, StatusCode};
 
 use crate::config::{OnLimit, Refusals};
@@ -23,6 +25,8 @@ pub enum Cause {
     BadMessage(String),
     /// A mirrored header does not match the body (MCP 2026-07-28, Server Validation).
     HeaderMismatch(String),
+    /// Its header fields can be read in two ways, and so can where it ends; the text says which. The connection ends with it.
+    Ambiguous(&'static str),
     /// The body is longer than its bound, in bytes.
     BodyTooLarge(usize),
     /// The header block is larger than its bound, in bytes.
@@ -35,6 +39,8 @@ pub enum Cause {
     MethodNotAllowed,
     /// The body is not declared as JSON.
     MediaType,
+    /// The body is compressed, or says so.
+    ContentCoding,
     /// The client takes neither JSON nor SSE.
     NotAcceptable,
     /// `Host` or `Origin` names somebody that may not speak to this listener (DNS rebinding).
@@ -67,6 +73,8 @@ pub enum Cause {
     Full(&'static str),
     /// The caller has as many sessions as one caller may have.
     ManySessions(usize),
+    /// The caller has as many notification streams open as it may.
+    TooManyStreams,
     /// The backend broke the rules of HTTP, or broke off; the text says how.
     BadGateway(String),
     /// The backend refused the connection, or it broke before an answer came.
@@ -200,6 +208,7 @@ impl Cause {
                 | Self::Draining
                 | Self::StoreAway
                 | Self::Full(_)
+                | Self::TooManyStreams
                 | Self::SessionUnknown
                 | Self::SessionLost
         )
@@ -238,14 +247,16 @@ impl Cause {
             Self::NotJson(what) => rpc("not_json", 400, PARSE_ERROR, format!("{what}; send one JSON-RPC message in UTF-8")),
             Self::BadMessage(what) => rpc("bad_message", 400, INVALID_REQUEST, format!("the message cannot be handled: {what}")),
             Self::HeaderMismatch(what) => rpc("header_mismatch", 400, HEADER_MISMATCH, what.clone()),
+            Self::Ambiguous(what) => rpc("ambiguous", 400, INVALID_REQUEST, format!("the header fields can be read in two ways: {what}")),
             Self::BodyTooLarge(limit) => http("body_too_large", 413, format!("the body is longer than {limit} bytes; send less, or raise bounds.max_body")),
             Self::HeadersTooLarge(limit) => http("headers_too_large", 431, format!("the header block is larger than {limit} bytes; send less, or raise bounds.max_header_block")),
             Self::UrlTooLong(limit) => http("url_too_long", 414, format!("the URL is longer than {limit} bytes; send less, or raise bounds.max_url")),
             Self::SlowBody(limit) => http("slow_body", 408, format!("the body did not arrive within {limit:?}; send it again")),
             Self::MethodNotAllowed => http("method_not_allowed", 405, "use POST for messages, GET for a session's stream, DELETE to end a session"),
             Self::MediaType => http("media_type", 415, "send the message as Content-Type: application/json"),
+            Self::ContentCoding => http("content_coding", 415, "messages are not decompressed here: send them without Content-Encoding"),
             Self::NotAcceptable => http("not_acceptable", 406, "the Accept header must allow application/json and text/event-stream (for GET: text/event-stream)"),
-            Self::ForeignHost(header) => http("foreign_host", 403, format!("the {header} header names a host that may not use this listener; add it to allowed_hosts if it should")),
+            Self::ForeignHost(header) => http("foreign_host", 403, format!("the {header} header names a host that may not use this listener; add it to allowed_hosts, or an origin to allowed_origins, if it should")),
             Self::Unauthenticated(challenge) => http("unauthenticated", if challenge.header.is_some() { 401 } else { 403 }, challenge.text.clone()),
             Self::BadCredential(what) => http("bad_credential", 400, what.clone()),
             Self::InsufficientScope(challenge) => http("insufficient_scope", 403, challenge.text.clone()),
@@ -260,6 +271,7 @@ impl Cause {
             Self::StoreAway => http("store_away", 503, "new sessions cannot be kept at the moment; try again shortly"),
             Self::Full(what) => http("full", 503, format!("this gateway holds as many {what} as it may; try again later")),
             Self::ManySessions(limit) => http("many_sessions", 429, format!("you have {limit} sessions, as many as one caller may have here; end one with DELETE, or go on in it")),
+            Self::TooManyStreams => http("too_many_streams", 429, "you have as many notification streams open as you may; close some first"),
             Self::BadGateway(what) => http("bad_gateway", 502, format!("the server's answer could not be used: {what}; your session, if you have one, is kept")),
             Self::BackendLost => http("backend_lost", 502, "the server could not be reached, the request was not executed; try again"),
             Self::OutcomeUnknown => http("outcome_unknown", 502, "the connection to the server broke after the request was sent: it may or may not have been executed; check before you repeat it"),
@@ -293,6 +305,13 @@ impl Reject {
         }
         if self.cause == Cause::MethodNotAllowed {
             headers.insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
+        }
+        if matches!(self.cause, Cause::Ambiguous(_)) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if self.cause == Cause::ContentCoding {
+            // What would be taken (RFC 9110 §15.5.16).
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         response
     }

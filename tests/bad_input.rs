@@ -337,6 +337,27 @@ fn a_media_type_that_is_not_json() {
 }
 
 #[test]
+fn a_body_that_is_compressed() {
+    let backend = Backend::legacy("a");
+    let scene = Scene::of(&backend);
+    let answer = scene.refuses_nameless((415, "content_coding"), &post(&["Content-Encoding: gzip"], call("1", "name")));
+    assert_eq!(answer.header("accept-encoding"), Some("identity"));
+    golden_refusal("content_coding", &answer);
+    assert!(backend.received().is_empty());
+}
+
+#[test]
+fn a_head_that_can_be_read_in_two_ways() {
+    let backend = Backend::legacy("a");
+    let scene = Scene::of(&backend);
+    let twice = post(&["Host: localhost", "Host: other"], call("1", "name"));
+    let answer = scene.refuses_nameless((400, "ambiguous"), &twice);
+    assert_eq!(answer.header("connection"), Some("close"));
+    golden_refusal("ambiguous", &answer);
+    assert!(backend.received().is_empty());
+}
+
+#[test]
 fn an_accept_that_allows_no_answer() {
     let backend = Backend::legacy("a");
     let scene = Scene::of(&backend);

@@ -27,6 +27,7 @@ use crate::drain::{Drain, Phase};
 use crate::fleet::Fleet;
 use crate::limit::Limit;
 use crate::listener::{Doors, Workers, health};
+use crate::observe::metrics::{self, Metrics};
 use crate::session::Sessions;
 use crate::tasks::Crew;
 
@@ -36,7 +37,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Admin connections at the same time.
 const MOST_CONNECTIONS: usize = 256;
 
-const KNOWN: &str = "known here: GET /health /livez /readyz /backends /limits /cache, POST /backends/ID/drain /backends/ID/undrain \
+const KNOWN: &str = "known here: GET /health /livez /readyz /backends /limits /cache /metrics, POST /backends/ID/drain /backends/ID/undrain \
      /limits/NAME/lift?subject=WHOSE /cache/purge?tool=NAME /keys/rotate\n";
 
 /// What the admin listener can look at.
@@ -55,6 +56,8 @@ pub struct Admin {
     pub doors: Arc<Doors>,
     /// How far this instance has got with going away.
     pub drain: Drain,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Clock,
 }
@@ -145,8 +148,19 @@ impl Admin {
             "/backends" => json(&self.overview()),
             "/limits" => self.limits(query).await,
             "/cache" => self.cached(),
+            "/metrics" => self.measured(),
             _ => plain(StatusCode::NOT_FOUND, KNOWN),
         }
+    }
+
+    /// `GET /metrics`.
+    fn measured(&self) -> Response<Full<Bytes>> {
+        let Ok(words) = self.metrics.text() else {
+            return plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n");
+        };
+        let mut response = text(StatusCode::OK, words);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+        response
     }
 
     /// Does what an operator wants. A drain counts on this instance alone, and until the next start.

@@ -22,7 +22,9 @@ pub use reload::follow;
 
 use certificates::Certificates;
 use mover::Mover;
-use settings::{authorize_settings, cache_settings, gate_settings, identify_settings, limit_settings, relay_settings};
+use settings::{
+    authorize_settings, cache_settings, door_rules, gate_settings, identify_settings, limit_settings, relay_settings,
+};
 use stores::{Stores, open};
 
 use crate::admin::Admin;
@@ -35,7 +37,7 @@ use crate::drain::{Drain, Phase};
 use crate::fleet::{Fleet, Pool};
 use crate::identify::Identify;
 use crate::limit::Limit;
-use crate::listener::{Door, Plan, Workers};
+use crate::listener::{Admission, Door, Plan, Workers};
 use crate::observe::Observe;
 use crate::rehome::Rehome;
 use crate::relay::{self, Relay, Streams};
@@ -147,6 +149,7 @@ impl App {
                 workers: Arc::clone(&self.workers),
                 doors: Arc::clone(&self.shared.certificates.doors),
                 drain: self.shared.drain.clone(),
+                metrics: Arc::clone(self.shared.observe.metrics()),
                 clock: self.shared.clock.clone(),
             });
             started.push(tasks::spawn("admin", admin.serve(listener)));
@@ -206,7 +209,7 @@ impl App {
         }
         self.shared.relay.store(Arc::new(relay_settings(&new)));
         self.shared.refusals.store(Arc::new(new.refusals));
-        self.workers.reconfigure(new.bounds.max_connections);
+        self.workers.reconfigure(door_rules(&new));
         tracing::info!("configuration reloaded");
     }
 
@@ -310,7 +313,8 @@ impl Shared {
             bounds: config.bounds,
             doors: Arc::clone(&self.certificates.doors),
         });
-        Workers::start(plans.collect(), config.bounds.max_connections).map(Arc::new)
+        let door = Admission::new(door_rules(config), Arc::clone(self.observe.metrics()));
+        Workers::start(plans.collect(), door).map(Arc::new)
     }
 
     fn new_relay(&self) -> Arc<Relay> {

@@ -2,15 +2,20 @@
 
 use crate::config::{AuthSettings, Config};
 use crate::names::PoolId;
-use crate::{authorize, cache, fleet, identify, limit, relay};
+use crate::{authorize, cache, fleet, identify, limit, listener, relay};
 
 pub fn identify_settings(config: &Config) -> identify::Settings {
     identify::Settings {
         bounds: config.bounds,
         trusted_proxies: config.trusted_proxies.clone(),
         allowed_hosts: config.allowed_hosts.clone(),
+        allowed_origins: config.allowed_origins.clone(),
         public_url: config.public_url.clone(),
     }
+}
+
+pub fn door_rules(config: &Config) -> listener::Rules {
+    listener::Rules::new(&config.bounds, config.limits.ipv6_prefix, &config.trusted_proxies)
 }
 
 pub fn gate_settings(config: &Config) -> Vec<(PoolId, &AuthSettings)> {
@@ -36,6 +41,7 @@ pub fn relay_settings(config: &Config) -> relay::Settings {
         max_event: config.bounds.max_event,
         inspect: config.bounds.inspect,
         max_listen_streams: config.bounds.max_listen_streams,
+        max_listen_streams_per_caller: config.bounds.max_listen_streams_per_caller,
         public_url: config.public_url.clone(),
     }
 }

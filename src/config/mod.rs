@@ -4,6 +4,7 @@
 mod address;
 mod allow;
 mod auth;
+mod bounds;
 mod cache;
 mod credential;
 mod duration;
@@ -38,6 +39,7 @@ pub use auth::{
     ApiKeysSettings, AuthMode, AuthSettings, CertificateName, CredentialPolicy, IdentityAlgorithm, IdentityKey,
     IdentitySettings, IssuerSettings, JwksSource, JwtAlgorithm, JwtSettings, RequiredClaim,
 };
+pub use bounds::Bounds;
 pub use cache::{
     CacheArguments, CacheInvalidation, CacheRule, CacheScope, CacheSettings, CacheTarget, CachedMethod, Pointer,
     ProtocolCache, ResultsSettings,
@@ -53,9 +55,9 @@ pub use limit::{
 pub use reference::{example, reference};
 pub use secret::{Password, SealingKey};
 pub use settings::{
-    AccessLog, BackendSettings, Bounds, Config, DrainSettings, HealthSettings, HostPolicy, HttpVersion, LogFormat,
-    LogLevel, LogSettings, PoolSettings, Probe, Refusals, Rehome, SessionSettings, StoreSettings, StoreUrl,
-    StreamSettings, WhenAway,
+    AccessLog, BackendSettings, Config, DrainSettings, HealthSettings, HostPolicy, HttpVersion, LogFormat, LogLevel,
+    LogSettings, PoolSettings, Probe, Refusals, Rehome, SessionSettings, StoreSettings, StoreUrl, StreamSettings,
+    WhenAway,
 };
 pub use shared::{HostPort, RedisPlace, RedisUrl};
 pub use tls::{BackendTls, CertificateFiles, ClientCertificates, ListenSettings, TlsSettings, TlsVersion};

@@ -9,13 +9,11 @@ use super::auth::AuthMode;
 use super::fault::{Code, Fault, Faults, Span};
 use super::form::Text;
 use super::secret::Password;
-use super::settings::{
-    Bounds, Config, DrainSettings, LogSettings, SessionSettings, StoreSettings, StoreUrl, StreamSettings,
-};
+use super::settings::{Config, DrainSettings, LogSettings, SessionSettings, StoreSettings, StoreUrl, StreamSettings};
 use super::shared::RedisUrl;
 use super::tls::ListenSettings;
 use super::tree::{Given, Optional, Reader, Row, Section, Sink};
-use super::{allow, auth, cache, duration, limit, pool, schema, tls};
+use super::{allow, auth, bounds, cache, duration, limit, pool, schema, tls};
 
 /// Reads the document. The faults are in the sink; if there are any, the settings are not to be used.
 pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
@@ -55,10 +53,11 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         public_url,
         trusted_proxies: trusted_proxies.into_iter().map(|(_, range)| range).collect(),
         allowed_hosts: top.get(&schema::ALLOWED_HOSTS).into_iter().map(|(_, host)| host).collect(),
+        allowed_origins: top.get(&schema::ALLOWED_ORIGINS).into_iter().map(|(_, origin)| origin).collect(),
         store: store(&mut top.below(&schema::STORE)),
         drain: drain(&mut top.below(&schema::DRAIN)),
         session: session(&mut top.below(&schema::SESSION)),
-        bounds: bounds(&mut top.below(&schema::BOUNDS)),
+        bounds: bounds::read(&mut top.below(&schema::bounds::BOUNDS)),
         stream: stream(&mut top.below(&schema::STREAM)),
         log: log(&mut top.below(&schema::LOG)),
         allow,
@@ -185,26 +184,6 @@ fn session(reader: &mut Reader<'_>) -> SessionSettings {
     settings
 }
 
-fn bounds(reader: &mut Reader<'_>) -> Bounds {
-    Bounds {
-        max_body: reader.get(&schema::MAX_BODY),
-        max_header_block: reader.get(&schema::MAX_HEADER_BLOCK),
-        max_headers: reader.get(&schema::MAX_HEADERS),
-        max_url: reader.get(&schema::MAX_URL),
-        max_depth: reader.get(&schema::MAX_DEPTH),
-        max_batch: reader.get(&schema::MAX_BATCH),
-        header_timeout: reader.get(&schema::HEADER_TIMEOUT),
-        body_timeout: reader.get(&schema::BODY_TIMEOUT),
-        idle_timeout: reader.get(&schema::IDLE_TIMEOUT),
-        write_timeout: reader.get(&schema::WRITE_TIMEOUT),
-        max_connections: reader.get(&schema::MAX_CONNECTIONS),
-        max_event: reader.get(&schema::MAX_EVENT),
-        inspect: reader.get(&schema::INSPECT),
-        max_streams_per_connection: reader.get(&schema::MAX_STREAMS_PER_CONNECTION),
-        max_listen_streams: reader.get(&schema::MAX_LISTEN_STREAMS),
-    }
-}
-
 fn stream(reader: &mut Reader<'_>) -> StreamSettings {
     StreamSettings { heartbeat: reader.get(&schema::HEARTBEAT), retry: reader.get(&schema::RETRY) }
 }
@@ -267,7 +246,7 @@ impl Reader<'_> {
 }
 
 /// The settings of a section that is not in the file.
-fn preset<T>(section: &'static Section, read: fn(&mut Reader<'_>) -> T) -> T {
+pub(super) fn preset<T>(section: &'static Section, read: fn(&mut Reader<'_>) -> T) -> T {
     read(&mut Reader::new(section, None, 0..0, &mut Sink::default()))
 }
 
@@ -286,12 +265,6 @@ impl Default for DrainSettings {
 impl Default for SessionSettings {
     fn default() -> Self {
         preset(&schema::SESSION, session)
-    }
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        preset(&schema::BOUNDS, bounds)
     }
 }
 

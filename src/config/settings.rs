@@ -10,6 +10,7 @@ use http::Uri;
 use super::address::AddressRange;
 use super::allow::AllowRule;
 use super::auth::AuthSettings;
+use super::bounds::Bounds;
 use super::cache::{CacheSettings, ProtocolCache, ResultsSettings};
 use super::credential::Credential;
 use super::fault::Faults;
@@ -36,8 +37,10 @@ pub struct Config {
     pub public_url: Option<Uri>,
     /// From whom `Forwarded` and `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<AddressRange>,
-    /// Hosts, beside the loopback names, that `Host` and `Origin` may name on a loopback listener.
+    /// Hosts, beside the loopback names on a loopback listener, that `Host` and `Origin` may name; in small letters.
     pub allowed_hosts: Vec<String>,
+    /// Origins, as a browser writes them, whose pages may call; `*` is every one.
+    pub allowed_origins: Vec<String>,
     /// Where what outlives a request is kept.
     pub store: StoreSettings,
     /// How Moorline goes away.
@@ -136,41 +139,6 @@ pub struct SessionSettings {
     pub per_caller: usize,
     /// Sessions of all callers together, on this instance.
     pub max: usize,
-}
-
-/// What one client may cost. Sizes are in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// A request's body.
-    pub max_body: usize,
-    /// All header fields of one message together.
-    pub max_header_block: usize,
-    /// Header fields in one message.
-    pub max_headers: usize,
-    /// A request's target (path and query).
-    pub max_url: usize,
-    /// How deep JSON may nest.
-    pub max_depth: usize,
-    /// Messages in one JSON-RPC batch.
-    pub max_batch: usize,
-    /// From a connection's or request's first byte to the end of its header fields.
-    pub header_timeout: Duration,
-    /// From the end of the header fields to the end of the body.
-    pub body_timeout: Duration,
-    /// How long a kept connection may stay without a request.
-    pub idle_timeout: Duration,
-    /// How long a client may take nothing of an answer that waits for it.
-    pub write_timeout: Duration,
-    /// Client connections at the same time, over all listening addresses.
-    pub max_connections: usize,
-    /// Bytes of an incomplete server-sent event that are held back at most.
-    pub max_event: usize,
-    /// The largest JSON answer that is buffered because ids in it may have to be rewritten.
-    pub inspect: usize,
-    /// HTTP/2 streams in one client connection.
-    pub max_streams_per_connection: u32,
-    /// Open notification streams (GET and `subscriptions/listen`) at the same time.
-    pub max_listen_streams: usize,
 }
 
 /// Settings of event streams.

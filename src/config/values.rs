@@ -152,6 +152,30 @@ pub(super) fn host(text: &str) -> Result<String, Complaint> {
     }
 }
 
+/// An origin as browsers write it (RFC 6454 §6.2): in small letters, and without the port that its scheme implies.
+pub(super) fn origin(text: &str) -> Result<String, Complaint> {
+    let help = "write the scheme, the host, and the port if it is an unusual one";
+    let bad = || Complaint::bad(format!("`{text}` is not an origin")).help(help);
+    if text == "*" {
+        return Ok(text.to_owned());
+    }
+    let (scheme, rest) = text.split_once("://").ok_or_else(bad)?;
+    let scheme_is_good =
+        !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let authority: http::uri::Authority = rest.parse().map_err(|_| bad())?;
+    if !scheme_is_good || authority.host().is_empty() || rest.contains('@') {
+        return Err(bad());
+    }
+    let implied = match scheme.to_ascii_lowercase().as_str() {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    };
+    let port = authority.port_u16().filter(|port| Some(*port) != implied);
+    let port = port.map_or_else(String::new, |port| format!(":{port}"));
+    Ok(format!("{scheme}://{}{port}", authority.host()).to_ascii_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::proptest;

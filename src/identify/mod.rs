@@ -4,6 +4,7 @@
 mod act;
 mod body;
 mod caller;
+mod head;
 mod host;
 mod origin;
 
@@ -11,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{HOST, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use hyper::body::Incoming;
@@ -43,10 +44,12 @@ pub struct Settings {
     pub bounds: Bounds,
     /// From whom forwarding header fields are believed.
     pub trusted_proxies: Vec<AddressRange>,
-    /// Hosts, beside the loopback names, that `Host` and `Origin` may name on a loopback listener.
+    /// Hosts, beside the loopback names on a loopback listener, that `Host` and `Origin` may name.
     pub allowed_hosts: Vec<String>,
     /// How clients reach this instance, where that is configured.
     pub public_url: Option<http::Uri>,
+    /// Origins whose pages may call; `*` is every one.
+    pub allowed_origins: Vec<String>,
 }
 
 /// The connection that a request came on.
@@ -85,7 +88,8 @@ impl Identify {
         let settings = self.settings.load_full();
         let (mut parts, incoming) = request.into_parts();
         let nobody = |cause: Cause| cause.to(Asker::default());
-        check_head(&parts, &settings, &connection).map_err(nobody)?;
+        head::check(&parts, &settings.bounds).map_err(nobody)?;
+        host::check(&parts, &settings, &connection).map_err(nobody)?;
         let pool = self.fleet.at(pool_path(parts.uri.path())).ok_or_else(|| nobody(Cause::NoSuchPath))?;
         let plain = check_method(&parts).map_err(nobody)?;
         let fragile = is_fragile(&parts.headers);
@@ -169,19 +173,6 @@ fn pool_path(path: &str) -> &str {
     }
 }
 
-fn check_head(parts: &Parts, settings: &Settings, connection: &Connection) -> Result<(), Cause> {
-    let url = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if url > settings.bounds.max_url {
-        return Err(Cause::UrlTooLong(settings.bounds.max_url));
-    }
-    // Four bytes a field for the colon, the space and the line's end.
-    let block: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if block > settings.bounds.max_header_block || parts.headers.len() > settings.bounds.max_headers {
-        return Err(Cause::HeadersTooLarge(settings.bounds.max_header_block));
-    }
-    host::check(parts, settings, connection)
-}
-
 /// Returns whether the request is for something that is relayed as it stands.
 fn check_method(parts: &Parts) -> Result<bool, Cause> {
     let well_known = parts.uri.path().starts_with(WELL_KNOWN);
@@ -217,7 +208,7 @@ fn read_message(parts: &Parts, body: &[u8], bounds: &Bounds, fragile: bool) -> R
 }
 
 fn check_message(parts: &Parts, peeked: &Body<'_>, era: Era) -> Result<(), Cause> {
-    if !is_json(&parts.headers) {
+    if !head::is_json(&parts.headers) {
         return Err(Cause::MediaType);
     }
     let accepts = Accepts::of(&parts.headers);
@@ -280,12 +271,6 @@ fn asked_host(parts: &Parts) -> Option<HeaderValue> {
 
 fn resumes(headers: &HeaderMap) -> Option<Box<str>> {
     headers.get(LAST_EVENT_ID)?.to_str().ok().map(Box::from)
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
 }
 
 /// Measured: clients on `python-httpx/` (Python SDK 1.x; 2.x says `python-httpx2/`) tear down their session on any 4xx or 5xx but 404.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
 use super::stream::Stream;
+use super::taking::{Taking, Takings};
 use crate::config::Bounds;
+use crate::observe::metrics::Metrics;
 use crate::sweep::{Sweep, Swept, ticks};
 
 /// Written when header fields do not come to their end in time; no request is known yet that it could answer.
@@ -30,25 +31,32 @@ pub struct Guard {
     stuck_since: AtomicU32,
     expired: AtomicBool,
     is_h2: AtomicBool,
+    requests: AtomicU32,
+    /// Told once, when the connection has had its last request.
+    spent: Notify,
+    takings: Takings,
     limits: Limits,
+    metrics: Arc<Metrics>,
     sweep: Arc<Sweep<Guard>>,
 }
 
-/// The deadlines, in ticks.
+/// The deadlines, in ticks, and how many requests there may be.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     idle: u32,
     head: u32,
     write: u32,
+    requests: u32,
 }
 
 impl Guard {
     /// A guard for a connection that has just been accepted: its first header fields are due.
-    pub fn new(sweep: &Arc<Sweep<Self>>, bounds: &Bounds) -> Arc<Self> {
+    pub fn new(sweep: &Arc<Sweep<Self>>, bounds: &Bounds, metrics: &Arc<Metrics>) -> Arc<Self> {
         let limits = Limits {
             idle: ticks(bounds.idle_timeout),
             head: ticks(bounds.header_timeout),
             write: ticks(bounds.write_timeout),
+            requests: bounds.max_requests_per_connection,
         };
         let guard = Arc::new(Self {
             waker: AtomicWaker::new(),
@@ -58,7 +66,11 @@ impl Guard {
             stuck_since: AtomicU32::new(0),
             expired: AtomicBool::new(false),
             is_h2: AtomicBool::new(false),
+            requests: AtomicU32::new(0),
+            spent: Notify::new(),
+            takings: Takings::default(),
             limits,
+            metrics: Arc::clone(metrics),
             sweep: Arc::clone(sweep),
         });
         sweep.enter(&guard);
@@ -70,7 +82,26 @@ impl Guard {
         self.exchanges.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(0, Ordering::Relaxed);
         self.idle_since.store(0, Ordering::Relaxed);
+        let before = self.requests.fetch_add(1, Ordering::Relaxed);
+        if before.saturating_add(1) == self.limits.requests {
+            self.spent.notify_one();
+        }
         InExchange(Arc::clone(self))
+    }
+
+    /// Waits until the connection has had its last request.
+    pub async fn spent(&self) {
+        self.spent.notified().await;
+    }
+
+    /// The current tick of the sweep.
+    pub fn tick(&self) -> u32 {
+        self.sweep.tick()
+    }
+
+    /// The first byte has come: the header fields are due from now on.
+    pub fn begins(&self) {
+        self.head_since.store(self.sweep.tick(), Ordering::Relaxed);
     }
 
     /// It speaks HTTP/2: no header fields that dribble on for ever (hyper bounds them), and frames that are no requests.
@@ -94,6 +125,17 @@ impl Guard {
         over(&self.idle_since, self.limits.idle)
             || over(&self.head_since, self.limits.head)
             || over(&self.stuck_since, self.limits.write)
+            || self.is_h2.load(Ordering::Relaxed) && self.takings.is_stuck(tick, self.limits.write)
+    }
+
+    /// Why it is due, in the words of the metrics; none where it merely had nothing to do.
+    fn reason(&self) -> Option<&'static str> {
+        let since = |since: &AtomicU32| since.load(Ordering::Relaxed) != 0;
+        match self {
+            _ if since(&self.head_since) => Some("slow_headers"),
+            _ if since(&self.idle_since) => None,
+            _ => Some("slow_reader"),
+        }
     }
 }
 
@@ -109,6 +151,25 @@ impl Swept for Guard {
 /// A request is under way on a connection.
 #[derive(Debug)]
 pub struct InExchange(Arc<Guard>);
+
+impl InExchange {
+    /// Keeps an eye on whether an HTTP/2 client takes its answer; an HTTP/1 client's socket says so by itself.
+    pub fn taking(&self) -> Option<Arc<Taking>> {
+        let guard = &self.0;
+        guard.is_h2.load(Ordering::Relaxed).then(|| guard.takings.begin(guard.tick()))
+    }
+
+    /// The current tick of the sweep.
+    pub fn tick(&self) -> u32 {
+        self.0.tick()
+    }
+
+    /// Whether an HTTP/1 connection takes no request after this one.
+    pub fn is_last(&self) -> bool {
+        let guard = &self.0;
+        !guard.is_h2.load(Ordering::Relaxed) && guard.requests.load(Ordering::Relaxed) >= guard.limits.requests
+    }
+}
 
 impl Drop for InExchange {
     fn drop(&mut self) {
@@ -139,9 +200,12 @@ impl Guarded {
             self.guard.expired.store(false, Ordering::Relaxed);
             return Ok(());
         }
-        if self.guard.head_since.load(Ordering::Relaxed) != 0 {
-            let peer = self.peer;
-            tracing::info!(%peer, reason = "slow_headers", "connection refused");
+        let reason = self.guard.reason();
+        if let Some(reason) = reason {
+            tracing::info!(peer = %self.peer, reason, "connection refused");
+            self.guard.metrics.connections.count(reason);
+        }
+        if reason == Some("slow_headers") {
             self.stream.write_now(SLOW_HEADERS);
         }
         Err(io::ErrorKind::TimedOut.into())
@@ -229,36 +293,6 @@ impl AsyncWrite for Guarded {
             this.check(context)?;
         }
         this.wrote(polled, Flushed::Yes)
-    }
-}
-
-/// A response's body, during which its request is under way.
-pub struct During<B> {
-    body: B,
-    _exchange: InExchange,
-}
-
-impl<B> During<B> {
-    /// Ties the body to the exchange.
-    pub const fn new(body: B, exchange: InExchange) -> Self {
-        Self { body, _exchange: exchange }
-    }
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for During<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -1,14 +1,18 @@
 //! The listener: accepts connections, hands each to the least loaded worker thread, speaks HTTP/1.1 and HTTP/2 on them, with
 //! or without TLS, and keeps their bounds. What a request means is the walk's business.
 
+mod admission;
 mod certificate;
 mod door;
+mod during;
+mod frames;
 mod guard;
 pub mod health;
 mod last;
 mod proxied;
 mod serve;
 mod stream;
+mod taking;
 mod worker;
 
 use std::io;
@@ -21,6 +25,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use admission::Words;
+pub use admission::{Admission, Rules};
 pub use door::{Door, Doors, TurnedAway};
 pub use worker::{Plan, Worker};
 
@@ -34,14 +40,11 @@ const BACKLOG: i32 = 1024;
 /// How long accepting rests after an error such as running out of file descriptors.
 const REST: Duration = Duration::from_millis(50);
 
-/// Sent to a connection that is one too many; no request is known yet that it could answer.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nContent-Length: 184\r\nConnection: close\r\n\r\n{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":503,\"message\":\"this gateway holds as many connections as it may; try again shortly\",\"data\":{\"reason\":\"too_many_connections\",\"retryAfter\":1}}}";
-
 /// The worker threads together, and how many connections they hold.
 pub struct Workers {
     workers: Vec<Worker>,
     connections: Arc<AtomicUsize>,
-    max_connections: Arc<AtomicUsize>,
+    admission: Admission,
     /// How many listeners are open.
     open: watch::Sender<usize>,
 }
@@ -65,17 +68,17 @@ impl Workers {
     ///
     /// # Errors
     /// What the system says where it gives no thread.
-    pub fn start(plans: Vec<Plan>, max_connections: usize) -> io::Result<Self> {
+    pub fn start(plans: Vec<Plan>, admission: Admission) -> io::Result<Self> {
         let connections = Arc::new(AtomicUsize::new(0));
         let open = watch::Sender::new(0);
         let start = |(number, plan)| Worker::start(number, plan, &connections, open.subscribe());
         let workers = plans.into_iter().enumerate().map(start).collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { workers, connections, max_connections: Arc::new(AtomicUsize::new(max_connections)), open })
+        Ok(Self { workers, connections, admission, open })
     }
 
-    /// Takes a new bound on connections.
-    pub fn reconfigure(&self, max_connections: usize) {
-        self.max_connections.store(max_connections, Ordering::Relaxed);
+    /// Takes new rules for who is let in.
+    pub fn reconfigure(&self, rules: Rules) {
+        self.admission.reconfigure(rules);
     }
 
     /// Accepts until the instance closes, and whoever the system has let in by then.
@@ -105,17 +108,11 @@ impl Workers {
     }
 
     fn place(&self, stream: TcpStream, connection: Connection, door: Door) {
-        if self.connections.load(Ordering::Relaxed) >= self.max_connections.load(Ordering::Relaxed) {
-            tracing::warn!(peer = %connection.peer, reason = "too_many_connections", "connection refused");
-            if !door.tls {
-                // Best effort: the connection is closed either way.
-                drop(stream.try_write(TOO_MANY));
-            }
-            return;
-        }
+        let words = if door.tls { Words::None } else { Words::Http };
+        let Some(inside) = self.admission.admit((&stream, words), connection.peer, self.connections()) else { return };
         let Some(worker) = self.workers.iter().min_by_key(|worker| worker.connections()) else { return };
         let peer = connection.peer;
-        if let Err(error) = worker.take(stream, connection, door) {
+        if let Err(error) = worker.take(stream, connection, (door, inside)) {
             tracing::warn!(%peer, %error, "a connection could not be handed over");
         }
     }
@@ -150,18 +147,5 @@ impl<'w> Open<'w> {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|open| *open -= 1);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_canned_refusal_says_its_own_length() {
-        let text = std::str::from_utf8(TOO_MANY).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "body has {} bytes", body.len());
-        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
     }
 }

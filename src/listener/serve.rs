@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -15,7 +16,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
 use super::door::{Door, Doors, Entered, Refused};
-use super::guard::{During, Guard, Guarded};
+use super::during::During;
+use super::frames::{Flood, Frames};
+use super::guard::{Guard, Guarded};
 use super::health;
 use super::stream::Stream;
 use crate::config::Bounds;
@@ -69,11 +72,14 @@ impl Server {
         };
         match served {
             Ok(()) => {}
-            // hyper has answered by itself; the walk never heard of it.
-            Err(error) if is_bad_http(&*error) => {
-                tracing::info!(%peer, %error, reason = "bad_http", "connection refused");
-            }
-            Err(error) => tracing::trace!(%peer, %error, "connection ended"),
+            Err(error) => match fault_of(&*error) {
+                // hyper has answered by itself; the walk never heard of it.
+                Some(reason) => {
+                    self.walk.observe.metrics().connections.count(reason);
+                    tracing::info!(%peer, %error, reason, "connection refused");
+                }
+                None => tracing::trace!(%peer, %error, "connection ended"),
+            },
         }
     }
 
@@ -112,12 +118,11 @@ impl Server {
 
     /// Finds out which HTTP is spoken, and speaks it.
     async fn speak(&self, stream: TcpStream, connection: Connection, guard: Arc<Guard>) -> Served {
-        let limit = self.bounds.header_timeout;
         let first = tokio::select! {
-            first = tokio::time::timeout(limit, speaks_h2(&stream)) => first,
+            first = self.first_bytes(&stream, &guard) => first,
             () = self.no_request_came() => return Ok(()),
         };
-        let Ok(speaks_h2) = first else { return Ok(()) };
+        let Some(speaks_h2) = first else { return Ok(()) };
         self.converse(Stream::Plain(stream), speaks_h2?, (connection, guard)).await
     }
 
@@ -128,6 +133,20 @@ impl Server {
             return Ok(self.serve_h2(io, connection, guard).await?);
         }
         Ok(self.serve_h1(io, connection, guard).await?)
+    }
+
+    /// Waits for what a client says first; none where it says too little in time.
+    async fn first_bytes(&self, stream: &TcpStream, guard: &Guard) -> Option<io::Result<bool>> {
+        let refused = |reason| self.walk.observe.metrics().connections.count(reason);
+        let first = tokio::time::timeout(self.bounds.first_byte_timeout, stream.peek(&mut [0])).await;
+        if first.inspect_err(|_| refused("no_first_byte")).is_err() {
+            return None;
+        }
+        guard.begins();
+        tokio::time::timeout(self.bounds.header_timeout, speaks_h2(stream))
+            .await
+            .inspect_err(|_| refused("slow_headers"))
+            .ok()
     }
 
     async fn serve_h1(&self, io: TokioIo<Guarded>, from: Connection, guard: Arc<Guard>) -> hyper::Result<()> {
@@ -152,6 +171,9 @@ impl Server {
     }
 
     async fn serve_h2(&self, io: TokioIo<Guarded>, from: Connection, guard: Arc<Guard>) -> hyper::Result<()> {
+        let metrics = Arc::clone(self.walk.observe.metrics());
+        let frames = Frames::new(io.into_inner(), Arc::clone(&guard), metrics, self.bounds.max_streams_per_connection);
+        let spent = Arc::clone(&guard);
         let walk = (Arc::clone(&self.walk), Arc::clone(&self.fleet), self.drain.clone());
         let service = service_fn(move |request| {
             let ((walk, fleet, drain), guard) = (walk.clone(), Arc::clone(&guard));
@@ -164,10 +186,11 @@ impl Server {
             .max_concurrent_streams(self.bounds.max_streams_per_connection)
             .max_header_list_size(headers)
             .keep_alive_interval(H2_PING)
-            .serve_connection(io, service);
+            .serve_connection(TokioIo::new(frames), service);
         let mut served = pin!(served);
         tokio::select! {
             result = served.as_mut() => return result,
+            () = spent.spent() => served.as_mut().graceful_shutdown(),
             () = self.drain.reached(Phase::Parting) => served.as_mut().graceful_shutdown(),
         }
         served.await
@@ -191,15 +214,32 @@ async fn answer(
     (from, guard): (Connection, &Arc<Guard>),
 ) -> Result<Answer, Infallible> {
     let exchange = guard.exchange();
+    let is_last = exchange.is_last();
     let response = match health::answer(request.uri().path(), fleet, drain, &walk.sessions) {
         Some(healthy) => healthy.map(|body: Bytes| Observed::unwatched(RelayBody::whole(body))),
         None => walk.walk(request, from).await?,
     };
-    Ok(response.map(|body| During::new(body, exchange)))
+    let mut response = response.map(|body| During::new(body, exchange));
+    if is_last {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
-fn is_bad_http(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
+/// What the client did wrong, in the words of the metrics; none where it did nothing wrong.
+fn fault_of(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let mut chain = std::iter::successors(Some(error), |error| error.source());
+    chain.find_map(|error| {
+        let bad_http = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+        let bad_http2 =
+            error.downcast_ref::<h2::Error>().is_some_and(|error| error.is_library() && error.reason().is_some());
+        // An error of the socket hides what it was made of from its source.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let flood = inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<Flood>);
+        [(bad_http, "bad_http"), (bad_http2, "bad_http2"), (flood, "http2_flood")]
+            .into_iter()
+            .find_map(|(is, name)| is.then_some(name))
+    })
 }
 
 /// Looks at the first bytes without taking them.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
+use super::admission::Inside;
 use super::door::{Door, Doors};
 use super::guard::Guard;
 use super::serve::Server;
@@ -85,10 +86,10 @@ impl Worker {
     ///
     /// # Errors
     /// Where the thread is far behind, or has ended.
-    pub fn take(&self, stream: TcpStream, connection: Connection, door: Door) -> io::Result<()> {
+    pub fn take(&self, stream: TcpStream, connection: Connection, (door, inside): (Door, Inside)) -> io::Result<()> {
         let stream = stream.into_std()?;
         self.hand
-            .try_send((stream, connection, door, self.counts.count()))
+            .try_send((stream, connection, door, self.counts.count(inside)))
             .map_err(|error| io::Error::other(error.to_string()))
     }
 
@@ -107,13 +108,13 @@ struct Counts {
 }
 
 /// Counts one connection until it is dropped.
-struct Counted(Counts);
+struct Counted(Counts, #[expect(dead_code, reason = "held for its drop")] Inside);
 
 impl Counts {
-    fn count(&self) -> Counted {
+    fn count(&self, inside: Inside) -> Counted {
         self.own.fetch_add(1, Ordering::Relaxed);
         self.all.fetch_add(1, Ordering::Relaxed);
-        Counted(self.clone())
+        Counted(self.clone(), inside)
     }
 }
 
@@ -143,6 +144,7 @@ async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>, mut listeners: wat
             swept.turn();
         }
     });
+    let metrics = Arc::clone(walk.observe.metrics());
     let server = Arc::new(Server::new(Arc::new(walk), fleet, drain.clone(), (bounds, doors)));
     let mut crew = Crew::default();
     let mut parted = pin!(parted(&drain, &mut listeners));
@@ -156,7 +158,7 @@ async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>, mut listeners: wat
             }
         };
         let Some((stream, connection, door, counted)) = next else { break };
-        let (server, guard) = (Arc::clone(&server), Guard::new(&sweep, &bounds));
+        let (server, guard) = (Arc::clone(&server), Guard::new(&sweep, &bounds, &metrics));
         crew.spawn(async move {
             server.serve(stream, (connection, door), guard).await;
             drop(counted);

@@ -1,6 +1,7 @@
 //! The observe station: reads the trail of an exchange when its answer's body has ended, and writes the access log. It
 //! never sees bodies or credentials, and never holds a request up: what cannot be written at once is counted and dropped.
 
+pub mod metrics;
 mod sink;
 
 use std::fmt::Write as _;
@@ -18,12 +19,14 @@ use crate::config::AccessLog;
 use crate::exchange::Exchange;
 use crate::mcp::version::Era;
 use crate::names::SessionId;
+use metrics::Metrics;
 use sink::Sink;
 
 /// The observe station.
 #[derive(Debug)]
 pub struct Observe {
     clock: Clock,
+    metrics: Arc<Metrics>,
     access: Option<Sink>,
 }
 
@@ -54,7 +57,13 @@ impl Observe {
     /// A station that writes the access log where the configuration says.
     #[must_use]
     pub fn new(clock: Clock, access: AccessLog) -> Self {
-        Self { clock, access: Sink::to(access) }
+        Self { clock, metrics: Arc::default(), access: Sink::to(access) }
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// A new trail.
@@ -104,8 +113,9 @@ impl Observe {
         }
     }
 
-    /// Writes down that it was refused.
+    /// Writes down that it was refused, and counts it.
     pub fn refused(&self, trail: &mut Trail, reason: &'static str) {
+        self.metrics.refusals.count(reason);
         trail.refusal = Some(reason);
     }
 

@@ -87,6 +87,8 @@ pub struct Settings {
     pub inspect: usize,
     /// Notification streams open at the same time, per instance.
     pub max_listen_streams: usize,
+    /// Those of one caller.
+    pub max_listen_streams_per_caller: usize,
     /// How clients reach this instance, where that is configured.
     pub public_url: Option<http::Uri>,
 }
@@ -135,8 +137,7 @@ impl Relay {
         let backend = &heading.backend;
         let mut hold = Hold::new(backend, moored);
         if matches!(exchange.ask, Ask::Stream) {
-            let most = self.settings.load().max_listen_streams;
-            hold.stands(self.streams.open(most).map_err(Lost::Failed)?);
+            hold.stands(self.streams.open(&exchange.caller, &self.settings.load()).map_err(Lost::Failed)?);
         }
         if let Some(late) = self.late_reply(exchange, outgoing, heading) {
             return Ok(Sent { answer: late, rest: None, hold, mark: heading.mark(), weigh: None });
@@ -320,7 +321,7 @@ impl Relay {
         let settings = self.settings.load_full();
         let pool = Arc::clone(&exchange.pool.settings());
         let wire = self.wire(&exchange.pool, &pool);
-        let open = self.streams.open(settings.max_listen_streams)?;
+        let open = self.streams.open(&exchange.caller, &settings)?;
         self.hub.listen((exchange, outgoing), (&wire, open), &settings, &self.watch(Some(exchange))).await
     }
 

@@ -73,12 +73,14 @@ macro_rules! section {
 
 pub(super) mod allow;
 pub(super) mod auth;
+pub(super) mod bounds;
 pub(super) mod cache;
 pub(super) mod limit;
 pub(super) mod tls;
 
 use allow::ALLOW;
 use auth::{AUTH, ISSUER, POOL_AUTH};
+use bounds::BOUNDS;
 use cache::{ARGUMENTS, CACHE, RESULTS};
 use limit::{ADAPTIVE_MAX, LIMIT, LIMITS, REFUSED, TOKENS, UPSTREAM};
 use tls::{BACKEND_TLS, CERTIFICATE, LISTENER, TLS};
@@ -102,8 +104,12 @@ section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&TL
         "From whom Forwarded and X-Forwarded-* are believed, and PROXY headers where a listener takes them. Everybody else's are replaced.");
     ALLOWED_HOSTS: Key<List<Text<String>>> = key("allowed_hosts", "[]",
         List { element: text(values::host, "a host name or address, without a port"), min: 0, max: 256, bare: false },
-        "Hosts that Host and Origin may name on a loopback listener beside localhost, 127.0.0.1 and [::1]. Others are refused there: \
-         a browser sends them when it was led astray by DNS rebinding. On other listeners the backend judges.");
+        "Hosts that Host and Origin may name. On a loopback listener, loopback addresses and localhost may be named too; on others every Host \
+         is taken where nothing is said here. Whoever names another host is refused: a browser does when it was led astray by DNS rebinding.");
+    ALLOWED_ORIGINS: Key<List<Text<String>>> = key("allowed_origins", "[]",
+        List { element: text(values::origin, "an origin such as \"https://app.example.com\", or \"*\""), min: 0, max: 256, bare: false },
+        "Origins whose pages may call from a browser, beside those on the request's own host (on a loopback listener: on this machine). Where any is named, \
+         Moorline answers preflights (OPTIONS) and says in every answer what such a page may read (CORS); else that is left to the backends.");
 }
 
 section! { STORE: Table "store", "Where sessions are kept.", below [];
@@ -164,39 +170,6 @@ section! { SESSION: Table "session", "How long sessions live, and how many there
         "Sessions that one caller may have. Counted only where callers are authenticated.");
     SESSION_MAX: Key<Count<usize>> = key("max", "1_000_000", count(1, 100_000_000, 10_000_000),
         "Sessions of all callers together, on one instance.");
-}
-
-section! { BOUNDS: Table "bounds", "What one client may cost. Whatever exceeds a bound is refused.", below [];
-    MAX_BODY: Key<Size> = key("max_body", r#""4MiB""#, size(KIB, 1024 * MIB, 64 * MIB),
-        "A request's body.");
-    MAX_HEADER_BLOCK: Key<Size> = key("max_header_block", r#""32KiB""#, size(KIB, MIB, 256 * KIB),
-        "All header fields of one message together.");
-    MAX_HEADERS: Key<Count<usize>> = key("max_headers", "100", count(16, 100, 100),
-        "Header fields in one message.");
-    MAX_URL: Key<Size> = key("max_url", r#""8KiB""#, size(256, 64 * KIB, 64 * KIB),
-        "A request's path and query.");
-    MAX_DEPTH: Key<Count<usize>> = key("max_depth", "128", count(8, 1024, 512),
-        "How deep JSON may nest.");
-    MAX_BATCH: Key<Count<usize>> = key("max_batch", "100", count(1, 10_000, 1000),
-        "Messages in one JSON-RPC batch.");
-    HEADER_TIMEOUT: Key<Period> = key("header_timeout", r#""10s""#, period(MILLISECOND, HOUR),
-        "From a request's first byte to the end of its header fields.");
-    BODY_TIMEOUT: Key<Period> = key("body_timeout", r#""30s""#, period(MILLISECOND, HOUR),
-        "From the end of the header fields to the end of the body.");
-    IDLE_TIMEOUT: Key<Period> = key("idle_timeout", r#""75s""#, period(MILLISECOND, DAY),
-        "How long a connection is kept without a request.");
-    WRITE_TIMEOUT: Key<Period> = key("write_timeout", r#""30s""#, period(MILLISECOND, HOUR),
-        "How long a client may take nothing of an answer that waits for it.");
-    MAX_CONNECTIONS: Key<Count<usize>> = key("max_connections", "10_000", count(1, 1_000_000, 100_000),
-        "Client connections at the same time. Each needs a file descriptor.");
-    MAX_EVENT: Key<Size> = key("max_event", r#""64KiB""#, size(KIB, 64 * MIB, 4 * MIB),
-        "Bytes of an incomplete server-sent event that are held back at most.");
-    INSPECT: Key<Size> = key("inspect", r#""1MiB""#, size(KIB, 256 * MIB, 16 * MIB),
-        "The largest JSON answer that is buffered where ids in it may have to be rewritten.");
-    MAX_STREAMS_PER_CONNECTION: Key<Count<u32>> = key("max_streams_per_connection", "256", count(1, 10_000, 1000),
-        "HTTP/2 streams in one client connection.");
-    MAX_LISTEN_STREAMS: Key<Count<usize>> = key("max_listen_streams", "10_000", count(1, 1_000_000, 100_000),
-        "Open notification streams (GET and subscriptions/listen) at the same time.");
 }
 
 section! { STREAM: Table "stream", "How event streams are kept.", below [];
@@ -319,7 +292,7 @@ const fn millis(millis: u64) -> Duration {
 type Same = fn(&Config, &Config) -> bool;
 
 /// Keys whose change is in force only after a restart. All other changes are taken over by a reload.
-pub(super) static RESTART: [(&str, Same); 11] = [
+pub(super) static RESTART: [(&str, Same); 14] = [
     ("listen", |old, new| old.listen == new.listen),
     ("admin", |old, new| old.admin == new.admin),
     ("threads", |old, new| old.threads == new.threads),
@@ -330,6 +303,13 @@ pub(super) static RESTART: [(&str, Same); 11] = [
     ("log", |old, new| old.log == new.log),
     ("bounds.header_timeout", |old, new| old.bounds.header_timeout == new.bounds.header_timeout),
     ("bounds.idle_timeout", |old, new| old.bounds.idle_timeout == new.bounds.idle_timeout),
+    ("bounds.first_byte_timeout", |old, new| old.bounds.first_byte_timeout == new.bounds.first_byte_timeout),
+    ("bounds.max_requests_per_connection", |old, new| {
+        old.bounds.max_requests_per_connection == new.bounds.max_requests_per_connection
+    }),
+    ("bounds.max_streams_per_connection", |old, new| {
+        old.bounds.max_streams_per_connection == new.bounds.max_streams_per_connection
+    }),
     ("bounds.write_timeout", |old, new| old.bounds.write_timeout == new.bounds.write_timeout),
 ];
 

@@ -1,0 +1,87 @@
+//! Counts by reason. Reasons are words of this program, so there are few of them, and each keeps its place once it has one:
+//! counting takes no lock.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+
+/// Reasons that are told apart at most; further ones would be counted together.
+const MOST: usize = 96;
+
+/// What further ones are called.
+const OTHERS: &str = "others";
+
+/// Counts by reason.
+#[derive(Debug)]
+pub struct Reasons {
+    name: &'static str,
+    help: &'static str,
+    places: [Place; MOST],
+    others: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    reason: OnceLock<&'static str>,
+    count: AtomicU64,
+}
+
+impl Reasons {
+    /// Nothing counted yet, under this name.
+    #[must_use]
+    pub fn new(name: &'static str, help: &'static str) -> Self {
+        Self { name, help, places: std::array::from_fn(|_| Place::default()), others: AtomicU64::new(0) }
+    }
+
+    /// Counts one more.
+    pub fn count(&self, reason: &'static str) {
+        let place = self.places.iter().find(|place| *place.reason.get_or_init(|| reason) == reason);
+        place.map_or(&self.others, |place| &place.count).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it was this reason.
+    #[must_use]
+    pub fn of(&self, reason: &str) -> u64 {
+        self.all().find(|(known, _)| *known == reason).map_or(0, |(_, count)| count)
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let named =
+            self.places.iter().map_while(|place| Some((*place.reason.get()?, place.count.load(Ordering::Relaxed))));
+        let others = self.others.load(Ordering::Relaxed);
+        named.chain((others > 0).then_some((OTHERS, others)))
+    }
+}
+
+impl Collector for Reasons {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let kind = ConstCounter::new(0_u64).metric_type();
+        let mut family = encoder.encode_descriptor(self.name, self.help, None, kind)?;
+        self.all().try_for_each(|(reason, count)| {
+            ConstCounter::new(count).encode(family.encode_family(&[("reason", reason)])?)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_count_and_there_is_an_end_of_them() {
+        let reasons = Reasons::new("x", "x");
+        let names: Vec<&'static str> = (0..MOST + 2).map(|number| &*format!("r{number}").leak()).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| names.iter().for_each(|name| reasons.count(name)));
+            }
+        });
+        let all: Vec<_> = reasons.all().collect();
+        assert_eq!(all.len(), MOST + 1);
+        assert_eq!(all.iter().map(|(_, count)| count).sum::<u64>(), 4 * (MOST as u64 + 2));
+        assert_eq!(reasons.of("none"), 0);
+    }
+}
