@@ -799,11 +799,11 @@ fn a_batch_that_changes_something_makes_others_forget() {
     assert_eq!(source(&session.call("get")), "miss");
 }
 
-#[test]
-fn what_a_server_says_on_a_listening_stream_has_changed_is_forgotten() {
-    let (tell, told) = (Arc::new(Gate::default()), Arc::new(AtomicUsize::new(0)));
-    let (gate, count) = (Arc::clone(&tell), Arc::clone(&told));
-    let backend = Backend::new("shop", Kind::Modern, move |request, stream| {
+/// A server with a list of tools that says on its first listening stream that it has changed when the gate is opened; the stream
+/// ends when the second is.
+fn changing(gates: [Arc<Gate>; 2]) -> Backend {
+    let (told, heard) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    Backend::new("shop", Kind::Modern, move |request, stream| {
         let id = request.json()["id"].clone();
         if request.call() == "subscriptions/listen" {
             let meta = json!({ "io.modelcontextprotocol/subscriptionId": id });
@@ -813,23 +813,31 @@ fn what_a_server_says_on_a_listening_stream_has_changed_is_forgotten() {
                 params["_meta"] = meta.clone();
                 format!("data: {}\n\n", json!({ "jsonrpc": "2.0", "method": method, "params": params }))
             };
-            chunk(
-                stream,
-                &note(
-                    "notifications/subscriptions/acknowledged",
-                    json!({ "notifications": { "toolsListChanged": true } }),
-                ),
-            );
-            gate.pass();
+            let honoured = json!({ "notifications": { "toolsListChanged": true } });
+            chunk(stream, &note("notifications/subscriptions/acknowledged", honoured));
+            if heard.fetch_add(1, Ordering::SeqCst) > 0 {
+                return Some(After::AwaitHangup);
+            }
+            gates[0].pass();
             chunk(stream, &note("notifications/tools/list_changed", json!({})));
-            return Some(After::AwaitHangup);
+            gates[1].pass();
+            return Some(After::Close);
         }
-        let result = listed(count.fetch_add(1, Ordering::SeqCst));
+        let result = listed(told.fetch_add(1, Ordering::SeqCst));
         (request.call() == "tools/list")
             .then(|| reply(stream, &json!({ "jsonrpc": "2.0", "id": id, "result": result })))
-    });
-    let gateway = Setup::of(&[backend.url()]).start();
-    let list = || source(&gateway.ask(&modern("/mcp", &[], ("7", "tools/list"), "")));
+    })
+}
+
+fn list(gateway: &Gateway) -> String {
+    source(&gateway.ask(&modern("/mcp", &[], ("7", "tools/list"), "")))
+}
+
+#[test]
+fn what_a_server_says_on_a_listening_stream_has_changed_is_forgotten() {
+    let gates = [Arc::default(), Arc::default()];
+    let backend = changing(gates.clone());
+    let gateway = Setup::of(&[backend.url()]).pool_key("watch = false").start();
     let mut listening = gateway.connect();
     listening.send(&modern(
         "/mcp",
@@ -838,9 +846,36 @@ fn what_a_server_says_on_a_listening_stream_has_changed_is_forgotten() {
         "\"notifications\":{\"toolsListChanged\":true}",
     ));
     assert!(listening.event().is_some(), "it is acknowledged");
-    assert_eq!([list(), list()], ["miss", "hit"]);
-    tell.open();
-    until("it is forgotten", || (list() == "miss").then_some(()));
+    assert_eq!([list(&gateway), list(&gateway)], ["miss", "hit"]);
+    gates[0].open();
+    until("it is forgotten", || (list(&gateway) == "miss").then_some(()));
+    gates[1].open();
+}
+
+#[test]
+fn changes_are_watched_for_where_nobody_listens() {
+    let gates = [Arc::default(), Arc::default()];
+    let (backend, other) = (changing(gates.clone()), changing(gates.clone()));
+    let gateway = Setup::of(&[backend.url()]).pool_key("service_credential = \"Bearer own\"").start();
+    let unwatched = Setup::of(&[other.url()]).pool_key("watch = false").start();
+    for gateway in [&unwatched, &gateway] {
+        assert_eq!([list(gateway), list(gateway)], ["miss", "hit"]);
+    }
+    let listens = |request: &Received| request.call() == "subscriptions/listen";
+    let asked = backend.wait_for("a stream of Moorline's own", listens);
+    assert_eq!(asked.header("authorization"), Some("Bearer own"));
+    let all = json!({ "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true });
+    assert_eq!(asked.json()["params"]["notifications"], all);
+    gates[0].open();
+    until("it is forgotten", || (list(&gateway) == "miss").then_some(()));
+    // The stream ends: what was said until it is heard again is lost.
+    gates[1].open();
+    until("it is heard again", || {
+        (backend.received().iter().filter(|request| listens(request)).count() > 1).then_some(())
+    });
+    until("it is forgotten once more", || (list(&gateway) == "miss").then_some(()));
+    assert!(!other.received().iter().any(listens), "its pool is not watched");
+    assert_eq!(list(&unwatched), "hit");
 }
 
 // ---- how long --------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ mod mover;
 mod reload;
 mod settings;
 mod stores;
+mod watcher;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use settings::{
     authorize_settings, cache_settings, door_rules, gate_settings, identify_settings, limit_settings, relay_settings,
 };
 use stores::{Stores, open};
+use watcher::Watcher as ChangeWatcher;
 
 use crate::admin::Admin;
 use crate::auth::Gates;
@@ -155,6 +157,12 @@ impl App {
             started.push(tasks::spawn("admin", admin.serve(listener)));
         }
         started.push(tasks::spawn("relay of our own", Arc::clone(&self.mover.rehome.relay).keep()));
+        let watcher = ChangeWatcher {
+            cache: Arc::clone(&self.shared.cache),
+            fleet: Arc::clone(&self.shared.fleet),
+            relay: Arc::clone(&self.mover.rehome.relay),
+        };
+        started.push(tasks::spawn("change watcher", watcher.run()));
         started.push(tasks::spawn("session upkeep", Arc::clone(&self.mover).upkeep()));
         started.push(tasks::spawn("notices", Arc::clone(&self.mover).listen()));
         started.push(tasks::spawn("moves", Arc::clone(&self.mover).tour()));

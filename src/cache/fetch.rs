@@ -19,7 +19,7 @@ use super::{Cache, Plan, millis, tags};
 use crate::exchange::{Answer, Ask, Call, Exchange, Lesson, Moored};
 use crate::mcp::frame::{self, Frame, peek_frame};
 use crate::mcp::raw;
-use crate::names::SessionId;
+use crate::names::{PoolId, SessionId};
 use crate::store::results::{Entry, Lead, Stamp, Tag};
 
 /// A result says of itself that it is good for so long at most.
@@ -50,6 +50,8 @@ pub struct Voyage {
     pub token: Option<Box<str>>,
     /// Its session.
     pub moored: Option<Arc<Moored>>,
+    /// The pool, where it is a list of a modern server.
+    pub listed: Option<PoolId>,
 }
 
 /// One call that is made for everybody.
@@ -66,6 +68,7 @@ pub struct Fetch {
     token: Option<Box<str>>,
     /// Its session, and how often its server had asked its client something before.
     session: Option<(Arc<Moored>, u32)>,
+    listed: Option<PoolId>,
     stamp: Stamp,
     /// Guards what is taken once; never held across anything slow.
     state: Mutex<State>,
@@ -90,7 +93,7 @@ struct Terms {
 
 impl Fetch {
     pub(super) fn begin(cache: &Arc<Cache>, voyage: Voyage) -> Arc<Self> {
-        let Voyage { plan, tags, leader, lead, request, source, refreshes, token, moored } = voyage;
+        let Voyage { plan, tags, leader, lead, request, source, refreshes, token, moored, listed } = voyage;
         let fetch = Arc::new(Self {
             cache: Arc::clone(cache),
             plan,
@@ -100,6 +103,7 @@ impl Fetch {
             source,
             refreshes,
             token,
+            listed,
             session: moored.map(|moored| (Arc::clone(&moored), moored.times_asked())),
             // Before the call: what is forgotten from now on is forgotten of its result too.
             stamp: cache.results.stamp(),
@@ -213,6 +217,9 @@ impl Fetch {
             void(leader, lead);
             return None;
         };
+        if let Some(pool) = self.listed.filter(|pool| !self.cache.listed.contains(pool)) {
+            self.cache.listed.insert(pool);
+        }
         let said = kept::response(id, &kept, &Word { ttl_ms: terms.ttl_ms, ..Word::of(self.source) });
         let stored = self.cache.clock.unix_millis();
         let Terms { ttl, stale, public, .. } = terms;

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use dashmap::DashSet;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use smallvec::SmallVec;
@@ -33,7 +34,8 @@ use crate::exchange::{Answer, Ask, Call, Exchange, Moored};
 use crate::mcp::accept::Accepts;
 use crate::mcp::raw;
 use crate::mcp::sse::as_event;
-use crate::mcp::version::MCP_SESSION_ID;
+use crate::mcp::version::{Era, MCP_SESSION_ID};
+use crate::names::PoolId;
 use crate::store::results::{Claim, Entry, Lead, MOST_TAGS, Results, Tag, Usage};
 use fetch::{Led, Voyage};
 use flight::{Boarded, Flights, Leader, Outcome};
@@ -52,6 +54,8 @@ pub struct Cache {
     /// Which calls are led for which request of which session, so that a client that cancels does not cancel for others.
     led: Led,
     lists: Lists,
+    /// Pools of which a list of a modern server was kept here.
+    listed: DashSet<PoolId>,
     clock: Clock,
 }
 
@@ -100,7 +104,15 @@ impl Cache {
     #[must_use]
     pub fn new(settings: &Settings, results: Arc<dyn Results>, clock: Clock) -> Self {
         let rules = ArcSwap::from_pointee(Rules::new(settings));
-        Self { rules, results, flights: Arc::default(), led: Led::default(), lists: Lists::default(), clock }
+        Self {
+            rules,
+            results,
+            flights: Arc::default(),
+            led: Led::default(),
+            lists: Lists::default(),
+            listed: DashSet::new(),
+            clock,
+        }
     }
 
     /// Takes a new configuration. What is kept stays, for as long as the rule said that it was kept by; unless things can be
@@ -119,6 +131,12 @@ impl Cache {
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.results.usage()
+    }
+
+    /// Whether a list of a modern server of the pool was ever kept here: then its changes are worth hearing of.
+    #[must_use]
+    pub fn keeps_lists_of(&self, pool: PoolId) -> bool {
+        self.listed.contains(&pool)
     }
 
     /// How many calls are under way whose results are kept, and how many requests of this instance wait for them.
@@ -242,8 +260,10 @@ impl Cache {
         let mut tags = self.tags(&plan.policy, exchange, moored);
         tags.push(tags::result(&plan.keys.own));
         let refreshes = self.results.look(&plan.keys.own).is_some();
+        let lists = |call: &Call| exchange.era == Era::Modern && call.method.ends_with("/list");
+        let listed = matches!(&exchange.ask, Ask::Call(call) if lists(call)).then_some(exchange.pool.id);
         let (token, moored) = (token_of(exchange), moored.cloned());
-        Fetch::begin(self, Voyage { plan, tags, leader, lead, request, source, refreshes, token, moored })
+        Fetch::begin(self, Voyage { plan, tags, leader, lead, request, source, refreshes, token, moored, listed })
     }
 
     /// What its result will hang on.

@@ -116,6 +116,7 @@ fn read_one(reader: &mut Reader<'_>, seen: &mut Seen, general: &General<'_>) -> 
         max_connections: reader.get(&schema::POOL_MAX_CONNECTIONS),
         concurrency: limit::backend(reader),
         protocol_cache: reader.get(&schema::PROTOCOL_CACHE),
+        watch: reader.get(&schema::WATCH),
         dns_refresh: reader.get(&schema::DNS_REFRESH),
         health: health(&mut reader.below(&schema::HEALTH)),
     };

@@ -189,6 +189,8 @@ pub struct PoolSettings {
     pub auth: AuthSettings,
     /// Whether what modern servers say of their results is followed.
     pub protocol_cache: ProtocolCache,
+    /// Whether changes of what is kept are watched for where no client listens.
+    pub watch: bool,
     /// How often a name is resolved anew at least; a shorter TTL is obeyed.
     pub dns_refresh: Duration,
     /// How backends are watched.

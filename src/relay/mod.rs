@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Response};
 
 pub use ask::{AskError, Reply, credentials_of, message};
 pub use body::{Hold, Kept, RelayBody, Wanted, drain};
@@ -280,7 +280,7 @@ impl Relay {
                 headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
                 let learns = (lesson, weigh, Arc::clone(&self.ear));
                 let events = Events::new(exchange, (hold, mark), (start, body), learns, &settings);
-                RelayBody::Events(Box::new(events.watched(self.watch(Some(exchange)))))
+                RelayBody::Events(Box::new(events.watched(self.look_after(Some(exchange)))))
             }
             (None, Some((start, body))) => {
                 RelayBody::pass((start, body), hold, (Arc::clone(&self.sweep), self.drain.clone()))
@@ -306,7 +306,7 @@ impl Relay {
     /// An answer that comes later, in a stream of events that begins now.
     #[must_use]
     pub fn follow(&self, asker: Asker, news: News, rest: Rest) -> Response<RelayBody> {
-        let late = Late::new((news, rest), asker, self.watch(None));
+        let late = Late::new((news, rest), asker, self.look_after(None));
         let mut response = Response::new(RelayBody::Late(Box::new(late)));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         response.headers_mut().insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
@@ -322,7 +322,14 @@ impl Relay {
         let pool = Arc::clone(&exchange.pool.settings());
         let wire = self.wire(&exchange.pool, &pool);
         let open = self.streams.open(&exchange.caller, &settings)?;
-        self.hub.listen((exchange, outgoing), (&wire, open), &settings, &self.watch(Some(exchange))).await
+        self.hub.listen((exchange, outgoing), (&wire, open), &settings, &self.look_after(Some(exchange))).await
+    }
+
+    /// Hears what the servers of a pool say of their lists, though no client listens. Returns when nobody can be heard.
+    pub async fn watch(&self, pool: &Arc<Pool>, credentials: HeaderMap) {
+        let settings = self.settings.load_full();
+        let wire = self.wire(pool, &pool.settings());
+        self.hub.watch(pool, credentials, &wire, &settings).await;
     }
 
     /// When a request was sent, for whoever measures.
@@ -332,7 +339,7 @@ impl Relay {
     }
 
     /// Looks after what waits: a stream for whoever has asked for it, as long as that one is welcome.
-    fn watch(&self, exchange: Option<&Exchange>) -> Watch {
+    fn look_after(&self, exchange: Option<&Exchange>) -> Watch {
         Watch {
             sweep: Arc::clone(&self.sweep),
             drain: self.drain.clone(),

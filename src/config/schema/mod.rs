@@ -245,6 +245,9 @@ section! { POOL: Tables "pool", "A set of interchangeable backends behind one en
         choice(&[("off", ProtocolCache::Off), ("private", ProtocolCache::Private), ("public", ProtocolCache::Public)]),
         "Whether results are kept as modern servers say (ttlMs, cacheScope): not at all (off), for each caller's credential alone, whatever the scope (private), \
          or for everybody where the server says public (public).");
+    WATCH: Key<Flag> = key("watch", "true", Flag,
+        "Whether Moorline listens itself to what modern servers say of their lists, with the service credential or none, once one of them is kept: \
+         so that a change is heard of where no client listens.");
     DNS_REFRESH: Key<Period> = key("dns_refresh", r#""5s""#, period(millis(100), HOUR),
         "How long the addresses behind a dns+http name are believed at most. A shorter TTL is obeyed.");
 }

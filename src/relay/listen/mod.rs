@@ -4,6 +4,7 @@
 mod joined;
 mod listener;
 mod upstream;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
