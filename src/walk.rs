@@ -112,8 +112,8 @@ impl Walk {
         if self.cache.holds_back(&exchange, moored.as_ref()) {
             return Ok(self.relay.say(&exchange, Answer::accepted()));
         }
-        if let Some(list) = self.cache.list_for(&exchange).await {
-            self.sessions.learn_list(&mut exchange, &list);
+        for page in self.cache.list_for(&exchange).await {
+            self.sessions.learn_list(&mut exchange, &page);
         }
         let (looked, permit) = match self.look(&exchange, moored.as_ref(), trail).await {
             Ok(looked) => looked,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
+use super::lists::cursor_of;
 use super::{Cache, tags};
 use crate::exchange::{Act, Answer, Ask, Call, Exchange, Lesson, Moored};
 use crate::mcp::frame::{Frame, Outcome, peek_frame};
@@ -107,10 +108,11 @@ impl Cache {
     fn learn_list(self: &Arc<Self>, exchange: &Exchange, answer: &Answer, others: Option<Lesson>) -> Option<Lesson> {
         let Ask::Call(Call { id, .. }) = &exchange.ask else { return others };
         let (cache, pool, id, mut others) = (Arc::clone(self), exchange.pool.id, id.clone(), others);
+        let cursor = cursor_of(exchange);
         let keep = move |message: &[u8]| {
             let frame = peek_frame(message).filter(|frame| frame.answers(&id));
             if let Some(result) = frame.as_ref().and_then(Frame::result) {
-                cache.keep_list(pool, result);
+                cache.keep_list(pool, &cursor, result);
             }
         };
         if let Some(whole) = &answer.whole {

@@ -216,7 +216,7 @@ impl Cache {
         leader: Leader,
         left: Duration,
     ) -> Looked {
-        let claim = match self.results.claim(&plan.keys.own).await {
+        let claim = match self.claim(&plan.keys).await {
             Claim::Theirs(None) => self.results.wait(&plan.keys.own, left).await,
             claim => claim,
         };
@@ -244,6 +244,14 @@ impl Cache {
                 Looked::Bypass
             }
         }
+    }
+
+    /// Asks for the lead; and at the same time whether there is a result for everybody, where there may be.
+    async fn claim(&self, keys: &Keys) -> Claim {
+        let Some(public) = &keys.public else { return self.results.claim(&keys.own).await };
+        let (claim, shared) = tokio::join!(self.results.claim(&keys.own), self.results.peek(public));
+        // A right that was given falls with the claim.
+        shared.map_or(claim, Claim::Here)
     }
 
     fn fetch(

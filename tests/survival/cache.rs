@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::fleet::{Redis, last_for};
+use crate::fleet::{Cluster, Redis, last_for};
 use crate::support::backend::{Kind, reply};
-use crate::support::http::ask;
+use crate::support::http::{ask, request};
 use crate::support::session::modern;
 use crate::support::{Answer, Backend, Gateway, Setup};
 use crate::support_sdk::{DEADLINE, eventually, now};
@@ -56,8 +56,12 @@ impl Shop {
         let backend = Backend::new("shop", Kind::Modern, move |request, stream| {
             let id = request.json()["id"].clone();
             if request.call() == "tools/list" {
-                let tool = json!({ "name": "read", "inputSchema": {}, "annotations": { "readOnlyHint": true } });
-                let result = json!({ "tools": [tool], "resultType": "complete" });
+                let result = page(request.json()["params"]["cursor"].as_str());
+                return Some(reply(stream, &json!({ "jsonrpc": "2.0", "id": id, "result": result })));
+            }
+            if request.call() == "prompts/list" {
+                let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+                let result = json!({ "prompts": [], "number": number, "ttlMs": 600_000, "cacheScope": "public", "resultType": "complete" });
                 return Some(reply(stream, &json!({ "jsonrpc": "2.0", "id": id, "result": result })));
             }
             if request.call() != "tools/call" {
@@ -79,8 +83,18 @@ impl Shop {
     }
 }
 
+/// A page of the list of tools: there are two.
+fn page(cursor: Option<&str>) -> Value {
+    let tool = |name: &str| json!({ "name": name, "inputSchema": {}, "annotations": { "readOnlyHint": true } });
+    match cursor {
+        None => json!({ "tools": [tool("read")], "nextCursor": "the/next", "resultType": "complete" }),
+        Some(_) => json!({ "tools": [tool("read_last")], "resultType": "complete" }),
+    }
+}
+
 fn three(shop: &Shop, store: &str, rules: &str) -> Vec<Gateway> {
     let setup = Setup::of(&[shop.backend.url()])
+        .pool_key("protocol_cache = \"public\"")
         .key(&format!("store.url = {store:?}"))
         .key("store.timeout = \"1s\"")
         .key(&format!("cache = [{rules}]"));
@@ -200,14 +214,36 @@ fn what_one_instance_has_fetched_the_others_have_too() {
 #[test]
 fn what_one_instance_has_heard_of_a_tool_the_others_know_too() {
     let (redis, shop) = (Redis::start(), Shop::new());
-    let instances = three(&shop, &redis.url(), r#"{ tools = ["read"], ttl = "1h", scope = "public" }"#);
+    let instances = three(&shop, &redis.url(), r#"{ tools = ["read*"], ttl = "1h", scope = "public" }"#);
     for instance in &instances {
         assert_eq!(source(&call(instance, "read")), "nothing", "it is not known that it only reads");
     }
-    assert_eq!(ask(instances[0].addr, &modern("/mcp", &[], ("1", "tools/list"), "")).status, 200);
-    for instance in &instances {
-        eventually("a hit", || (source(&call(instance, "read")) == "hit").then_some(()));
+    // One page through one instance, the other through another.
+    for (instance, params) in [(&instances[0], ""), (&instances[1], r#""cursor":"the\/next""#)] {
+        assert_eq!(ask(instance.addr, &modern("/mcp", &[], ("1", "tools/list"), params)).status, 200);
     }
+    for instance in &instances {
+        for tool in ["read", "read_last"] {
+            eventually("a hit", || (source(&call(instance, tool)) == "hit").then_some(()));
+        }
+    }
+}
+
+#[test]
+fn what_a_server_calls_public_is_there_for_other_callers_of_other_instances() {
+    let (redis, shop) = (Redis::start(), Shop::new());
+    let instances = three(&shop, &redis.url(), PUBLIC);
+    let list = |instance: &Gateway, who: &str| {
+        let bearer = format!("Authorization: Bearer {who}");
+        ask(instance.addr, &modern("/mcp", &[&bearer], ("7", "prompts/list"), ""))
+    };
+    assert_eq!(source(&list(&instances[0], "ada")), "miss");
+    eventually("both are written", || (redis.results() == 2).then_some(()));
+    for (instance, who) in [(&instances[1], "bob"), (&instances[2], "eve")] {
+        let answer = list(instance, who);
+        assert_eq!((source(&answer).as_str(), &answer.json()["result"]["number"]), ("hit", &json!(1)), "{who}");
+    }
+    assert_eq!(shop.given(), 1);
 }
 
 // ---- what is forgotten -----------------------------------------------------------------------------------------------
@@ -271,6 +307,124 @@ fn while_redis_is_away_each_instance_goes_on_and_what_changed_is_told_when_it_is
     for instance in &instances[1..] {
         eventually("the news", || (number(&call(instance, "read")) > newest).then_some(()));
     }
+}
+
+/// Clients that read all the time: what they have seen forgotten must never come back.
+struct Readers {
+    over: AtomicBool,
+    /// No answer may be as old as this.
+    floor: AtomicU64,
+    answers: AtomicUsize,
+    hits: AtomicUsize,
+}
+
+impl Readers {
+    /// Lets them read while something is done.
+    fn during(instances: &[Gateway], work: impl FnOnce(&Self)) -> (usize, usize) {
+        let readers = Self {
+            over: AtomicBool::new(false),
+            floor: AtomicU64::new(0),
+            answers: AtomicUsize::new(0),
+            hits: AtomicUsize::new(0),
+        };
+        std::thread::scope(|scope| {
+            for number in 0..12 {
+                let (readers, instance) = (&readers, &instances[number % instances.len()]);
+                scope.spawn(move || readers.read(instance, number));
+            }
+            // The others are told to end even if this one panics.
+            let over = Over(&readers.over);
+            work(&readers);
+            drop(over);
+        });
+        (readers.answers.into_inner(), readers.hits.into_inner())
+    }
+
+    fn read(&self, instance: &Gateway, from: usize) {
+        for turn in from.. {
+            if self.over.load(Ordering::SeqCst) {
+                return;
+            }
+            let (floor, arguments) = (self.floor.load(Ordering::SeqCst), format!("{{\"n\":{}}}", turn % 5));
+            let answer = call_as(instance.addr, "", ("read", &arguments));
+            assert_eq!((answer.status, &said(&answer)["asked"]), (200, &json!(arguments)), "{}", answer.text());
+            assert!(number(&answer) > floor, "{} came back, where {floor} was forgotten", number(&answer));
+            self.answers.fetch_add(1, Ordering::SeqCst);
+            self.hits.fetch_add(usize::from(source(&answer) == "hit"), Ordering::SeqCst);
+        }
+    }
+
+    /// Has the results forgotten by `order`; from when all instances have been seen to know that, no older one may be shown.
+    fn see_forgotten(&self, shop: &Shop, instances: &[Gateway], order: impl FnOnce()) {
+        let newest = shop.given() as u64;
+        order();
+        for instance in instances {
+            eventually("a new answer", || (number(&call(instance, "read")) > newest).then_some(()));
+        }
+        self.floor.store(newest, Ordering::SeqCst);
+    }
+}
+
+/// Says that it is over when it goes.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn what_is_purged_under_load_does_not_come_back() {
+    let (redis, shop) = (Redis::start(), Shop::new());
+    let instances = three(&shop, &redis.url(), PUBLIC);
+    let (answers, hits) = Readers::during(&instances, |readers| {
+        for round in 0..30 {
+            readers.see_forgotten(&shop, &instances, || {
+                let what = ["tool=read", "tool=read*", "pool=mcp", "all=true"][round % 4];
+                let purged = ask(instances[round % 3].admin, &request(&format!("POST /cache/purge?{what}"), &[], b""));
+                assert_eq!(purged.status, 200, "{}", purged.text());
+            });
+        }
+    });
+    println!("{answers} answers, {hits} of them kept ones, while results were purged 30 times");
+    assert!(hits > 100, "{hits} of {answers}");
+}
+
+#[test]
+fn slots_of_a_cluster_move_while_results_are_kept() {
+    let (cluster, shop) = (Cluster::start(), Shop::new());
+    let instances = three(&shop, &cluster.url(), PUBLIC);
+    // Of so many results some lie in the slots that move.
+    let fill = |instance: &Gateway, from: usize| {
+        for n in from..from + 100 {
+            assert_eq!(call_as(instance.addr, "", ("read_many", &format!("{{\"n\":{n}}}"))).status, 200);
+        }
+    };
+    fill(&instances[0], 0);
+    let mut moved = 0;
+    let (answers, hits) = Readers::during(&instances, |readers| {
+        std::thread::scope(|scope| {
+            let moving = scope.spawn(|| cluster.migrate_slots());
+            while !moving.is_finished() {
+                readers.see_forgotten(&shop, &instances, || assert_eq!(call(&instances[0], "write").status, 200));
+            }
+            moved = moving.join().unwrap();
+        });
+    });
+    println!("{moved} slots moved under {answers} answers, {hits} of them kept ones");
+    assert!(moved > 5 && hits > 100, "{moved} {hits} of {answers}");
+    // Afterwards results are shared as before, whatever slot they lie in.
+    let kept = || cluster.nodes[..3].iter().map(Redis::results).sum::<usize>();
+    let before = kept();
+    fill(&instances[0], 1000);
+    eventually("all are written", || (kept() >= before + 100).then_some(()));
+    let given = shop.given();
+    for n in 1000..1100 {
+        let ask = || Some(call_as(instances[1].addr, "", ("read_many", &format!("{{\"n\":{n}}}"))));
+        assert_eq!(ask().map(|answer| source(&answer)).as_deref(), Some("hit"), "{n}");
+    }
+    assert_eq!(shop.given(), given);
 }
 
 /// Until all instances have it in their own memory.

@@ -63,8 +63,11 @@ async fn a_result_is_there_at_once_until_its_times_are_over((results, clock): (A
     results.keep(key(1), entry(&*results, now(), "one", &[tag(1)]), Some(lead_of_one));
     assert!(results.look(&key(1)).unwrap().is_fresh(now()));
     assert_eq!((here(results.claim(&key(1)).await).as_str(), results.usage().entries), ("one", 1));
+    assert_eq!(results.peek(&key(1)).await.unwrap().result, "one");
+    assert!(results.peek(&key(2)).await.is_none());
     clock.advance(Duration::from_secs(10));
     assert!(!results.look(&key(1)).unwrap().is_fresh(now()));
+    assert!(results.peek(&key(1)).await.is_none(), "what is stale is for whoever makes the call");
     let again = lead(results.claim(&key(1)).await);
     assert_eq!(again.stale.as_ref().unwrap().result, "one");
     clock.advance(Duration::from_secs(5));

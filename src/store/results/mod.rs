@@ -110,6 +110,9 @@ pub trait Results: Send + Sync + fmt::Debug {
     /// The newest order to forget that is known here: what a call takes along that begins now.
     fn stamp(&self) -> Stamp;
 
+    /// Looks on the second level as well, and asks for nothing. Fresh, or not at all. One round trip at most.
+    fn peek<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Option<Arc<Entry>>>;
+
     /// Looks on the second level, and asks for the right to make the call. One round trip at most; none where there is no
     /// second level or it is away: then it is [`Claim::Lead`].
     fn claim<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Claim>;

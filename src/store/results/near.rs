@@ -125,6 +125,10 @@ impl Results for Near {
         self.forgotten.newest()
     }
 
+    fn peek<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Option<Arc<Entry>>> {
+        Box::pin(ready(self.look(key).filter(|entry| entry.is_fresh(self.now()))))
+    }
+
     fn claim<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Claim> {
         let claim = match self.look(key) {
             Some(entry) if entry.is_fresh(self.now()) => Claim::Here(entry),

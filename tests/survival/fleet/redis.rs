@@ -54,6 +54,11 @@ impl Redis {
         resp::Resp::to(self.addr).and_then(|mut connection| read_records(&mut connection)).unwrap_or_default()
     }
 
+    /// How many results of calls it holds.
+    pub fn results(&self) -> usize {
+        ask(self.addr, &["KEYS", "moorline:*:r:*"]).as_array().map_or(0, Vec::len)
+    }
+
     /// How many sealing keys all share.
     pub fn keys_in_ring(&self) -> u64 {
         ask(self.addr, &["HLEN", "moorline:{keys}:ring"]).as_u64().expect("it is a number")

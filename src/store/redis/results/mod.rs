@@ -16,7 +16,7 @@ use super::routes::Line;
 use super::script::{self, Ask};
 use super::trouble::Trouble;
 use crate::store::results::shared::{Asking, Distant, Found, LEASE, News, Order, Orders, Told, VOID, Work};
-use crate::store::results::{Key, RightId, Tag};
+use crate::store::results::{Entry, Key, RightId, Tag};
 use crate::store::{Answer, BoxFuture};
 use crate::tasks::{self, Task};
 
@@ -121,6 +121,18 @@ impl RedisResults {
 }
 
 impl Distant for RedisResults {
+    fn look<'a>(&'a self, key: &'a Key) -> Answer<'a, Option<Entry>> {
+        Box::pin(async move {
+            let mut get = redis::cmd("GET");
+            get.arg(self.names.result(key));
+            match self.line.ask(&Ask::plain(Place::of_result(key), get)).await {
+                Ok(Value::BulkString(value)) => Ok(form::read(value)),
+                Ok(_) | Err(Trouble::OtherType) => Ok(None),
+                Err(trouble) => Err(trouble.into_store_error()),
+            }
+        })
+    }
+
     fn claim<'a>(&'a self, key: &'a Key, asking: Asking) -> Answer<'a, Found> {
         Box::pin(async move {
             match self.line.ask(&self.claiming(key, asking)).await {

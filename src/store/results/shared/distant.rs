@@ -126,6 +126,9 @@ pub enum News {
 
 /// A store of results that several instances share. Every call bounds itself in time.
 pub trait Distant: Send + Sync + fmt::Debug {
+    /// Looks for a result, fresh or stale. What cannot be read is as good as not there.
+    fn look<'a>(&'a self, key: &'a Key) -> Answer<'a, Option<Entry>>;
+
     /// Looks for a result, and asks for the right to make the call if there is no fresh one. One step. What cannot be read is
     /// as good as not there.
     fn claim<'a>(&'a self, key: &'a Key, asking: Asking) -> Answer<'a, Found>;

@@ -117,6 +117,18 @@ impl Desk {
         !self.far.is_open() && self.clock.micros() < self.believed.load(Ordering::Relaxed)
     }
 
+    async fn peek(&self, key: &Key) -> Option<Arc<Entry>> {
+        let is_fresh = |entry: &Arc<Entry>| entry.is_fresh(self.near.now());
+        if let Some(entry) = self.near.look(key).filter(is_fresh) {
+            return Some(entry);
+        }
+        if !self.is_believed() {
+            return None;
+        }
+        let found = self.far.ask(self.store().look(key)).await.ok()??;
+        self.accept(key, found).filter(is_fresh)
+    }
+
     async fn claim(self: &Arc<Self>, key: &Key) -> Claim {
         let stale = match self.near.look(key) {
             Some(entry) if entry.is_fresh(self.near.now()) => return Claim::Here(entry),
@@ -259,6 +271,10 @@ impl Results for Shared {
 
     fn stamp(&self) -> Stamp {
         self.desk.near.stamp()
+    }
+
+    fn peek<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Option<Arc<Entry>>> {
+        Box::pin(self.desk.peek(key))
     }
 
     fn claim<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Claim> {

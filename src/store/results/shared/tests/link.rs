@@ -193,6 +193,11 @@ impl Link {
 }
 
 impl Distant for Link {
+    fn look<'a>(&'a self, key: &'a Key) -> Answer<'a, Option<Entry>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Box::pin(self.ask(async move { self.world.state().entries.get(key).cloned() }))
+    }
+
     fn claim<'a>(&'a self, key: &'a Key, asking: Asking) -> Answer<'a, Found> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         Box::pin(self.ask(async move { self.world.claim(key, asking) }))
