@@ -12,6 +12,7 @@ fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
 # Debian keeps servers where only root's PATH looks.
 has_nginx() { has nginx || [ -x /usr/sbin/nginx ]; }
+has_haproxy() { has haproxy || [ -x /usr/sbin/haproxy ]; }
 node_is_fit() { has node && [ "$(node --version | sed 's/^v\([0-9]*\).*/\1/')" -ge "$node_at_least" ]; }
 
 as_root() {
@@ -27,6 +28,8 @@ missing_packages() {
     if ! { has gcc && has g++ && has make; }; then missing+=(build-essential); fi
     # In `make bench` and in the test that compares the spread of sessions.
     has_nginx || missing+=(nginx)
+    # A balancer that sends PROXY headers.
+    has_haproxy || missing+=(haproxy)
     # For the stores that instances share, Sentinel and Cluster included.
     { has redis-server && has redis-cli; } || missing+=(redis-server)
     has openssl || missing+=(openssl)
@@ -62,7 +65,7 @@ install_without_services() {
     if [ "$ours" = yes ]; then as_root rm -f "$policy"; fi
     [ "$status" -eq 0 ] || fail "could not install: $*"
     local service
-    for service in nginx redis-server; do
+    for service in nginx haproxy redis-server; do
         case " $* " in
         *" $service "*) if has systemctl; then as_root systemctl disable --now "$service" >/dev/null 2>&1 || true; fi ;;
         esac

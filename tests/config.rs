@@ -311,6 +311,20 @@ mod tls {
     }
 
     #[test]
+    fn backends_may_speak_it() {
+        let config = good(
+            "[[pool]]\nbackends = ['https://a:443/mcp', 'dns+https://b:8443/mcp']\n[pool.tls]\nca_file = 'ca'\n\
+             client_cert_file = 'c.crt'\nclient_key_file = 'c.key'\nserver_name = 'mcp.internal'",
+        );
+        let [a, b] = config.pools[0].backends.as_slice() else { panic!("two backends") };
+        assert_eq!((a.url.to_string().as_str(), a.url.port()), ("https://a/mcp", 443));
+        assert_eq!((b.url.to_string().as_str(), b.url.discovery()), ("dns+https://b:8443/mcp", Discovery::Dns));
+        let tls = &config.pools[0].tls;
+        assert_eq!(tls.server_name.as_ref().unwrap().to_str(), "mcp.internal");
+        assert_eq!(tls.files().count(), 3);
+    }
+
+    #[test]
     fn the_example_is_good() {
         let example = moorline::config::example();
         let (_, section) = example.split_once("# [tls]\n").unwrap();

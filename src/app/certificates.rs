@@ -10,15 +10,19 @@ use tokio::sync::mpsc;
 use super::App;
 use super::reload::{LOOK, SETTLE, watch};
 use crate::clock::Clock;
-use crate::config::{Config, TlsSettings};
+use crate::config::{Config, PoolSettings, TlsSettings};
+use crate::fleet::{Fleet, pool_id};
 use crate::listener::Doors;
-use crate::tls::{self, Fingerprint, TlsError};
+use crate::names::PoolId;
+use crate::tls::{self, Client, Fingerprint, TlsError};
 
 /// What was read of the files, where it is used.
 pub(super) struct Certificates {
     /// Towards clients.
     pub doors: Arc<Doors>,
     clock: Clock,
+    /// Towards the backends of each pool that has any with TLS. Guards a list; taken when files are read.
+    backends: Mutex<Vec<(PoolId, Option<Arc<Client>>)>>,
     /// Of the files as they were when they were last read, well or not. Guards a number; taken when files are read.
     known: Mutex<Fingerprint>,
 }
@@ -29,7 +33,8 @@ impl Certificates {
     /// # Errors
     /// [`TlsError`] says which file is no good.
     pub fn new(config: &Config, clock: &Clock) -> Result<Self, TlsError> {
-        let new = Self { doors: Arc::default(), clock: clock.clone(), known: Mutex::default() };
+        let new =
+            Self { doors: Arc::default(), clock: clock.clone(), backends: Mutex::default(), known: Mutex::default() };
         new.renew(config)?;
         Ok(new)
     }
@@ -43,11 +48,24 @@ impl Certificates {
         self.look(config);
         let clients = config.tls.as_ref().map(|tls| Ok((tls::server(tls, &self.clock)?, tls.max_handshakes)));
         let clients = clients.transpose()?;
+        let backends = config.pools.iter().map(|pool| Ok((pool_id(&pool.path), client(pool)?)));
+        let backends: Vec<_> = backends.collect::<Result<_, TlsError>>()?;
         if let Some((speaks, max_handshakes)) = clients {
             self.doors.speak(speaks, max_handshakes);
         }
+        *self.backends.lock().unwrap_or_else(PoisonError::into_inner) = backends;
         self.doors.trust(config.trusted_proxies.clone());
         Ok(())
+    }
+
+    /// Gives each pool what speaks TLS with its backends.
+    pub fn equip(&self, fleet: &Fleet) {
+        let backends = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, client) in backends.iter() {
+            if let Some(pool) = fleet.pool(*id) {
+                pool.tls.store(client.clone());
+            }
+        }
     }
 
     /// Whether the files have changed since the last look.
@@ -65,9 +83,16 @@ pub fn check(config: &Config) -> Result<(), TlsError> {
     Certificates::new(config, &Clock::system()).map(drop)
 }
 
+/// What speaks TLS with a pool's backends; none where none of them does.
+fn client(pool: &PoolSettings) -> Result<Option<Arc<Client>>, TlsError> {
+    let secure = pool.backends.iter().any(|backend| backend.url.is_secure());
+    secure.then(|| Client::new(&pool.tls).map(Arc::new)).transpose()
+}
+
 /// All files that a configuration names.
 fn files(config: &Config) -> Vec<PathBuf> {
-    config.tls.iter().flat_map(TlsSettings::files).cloned().collect()
+    let backends = config.pools.iter().flat_map(|pool| pool.tls.files());
+    config.tls.iter().flat_map(TlsSettings::files).chain(backends).cloned().collect()
 }
 
 /// Follows the files for ever.
@@ -96,7 +121,10 @@ impl App {
     /// Reads the files of TLS again.
     fn renew(&self) {
         match self.shared.certificates.renew(&self.config.load()) {
-            Ok(()) => tracing::info!("the files of TLS have changed and were read again"),
+            Ok(()) => {
+                self.shared.certificates.equip(&self.shared.fleet);
+                tracing::info!("the files of TLS have changed and were read again");
+            }
             Err(error) => tracing::error!(
                 %error,
                 "the files of TLS have changed and are no good; those that were read before stay in use"

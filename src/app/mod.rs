@@ -108,6 +108,7 @@ impl App {
         let stores = open(&config, &clock).await?;
         let resolver = Arc::new(discover::Resolver::system());
         let fleet = Arc::new(Fleet::new(&config.pools));
+        certificates.equip(&fleet);
         for pool in fleet.pools().iter() {
             discover::refresh(pool, &resolver, &clock).await;
         }
@@ -201,6 +202,7 @@ impl App {
         }
         let before: Vec<_> = self.shared.fleet.pools().iter().map(|pool| pool.id).collect();
         self.shared.fleet.reconfigure(&new.pools);
+        self.shared.certificates.equip(&self.shared.fleet);
         for pool in self.shared.fleet.pools().iter() {
             discover::refresh(pool, &self.resolver, &self.shared.clock).await;
             if !before.contains(&pool.id) {

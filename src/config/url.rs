@@ -99,9 +99,8 @@ fn split_scheme(text: &str) -> Result<(Discovery, &'static str, &str), Complaint
     match scheme.to_ascii_lowercase().as_str() {
         "http" => Ok((Discovery::Fixed, "http", rest)),
         "dns+http" => Ok((Discovery::Dns, "http", rest)),
-        "https" | "dns+https" => {
-            Err(Complaint::not_yet("TLS to backends").help("use `http://`, on a network that you trust"))
-        }
+        "https" => Ok((Discovery::Fixed, "https", rest)),
+        "dns+https" => Ok((Discovery::Dns, "https", rest)),
         _ => Err(Complaint::bad(format!("`{scheme}` is not a scheme for backends"))),
     }
 }
@@ -189,6 +188,10 @@ mod tests {
     fn one_backend_has_one_name() {
         assert_eq!(canonical("HTTP://LocalHost:80"), "http://localhost/");
         assert_eq!(canonical("http://[::1]:3001/mcp"), "http://[::1]:3001/mcp");
+        assert_eq!(canonical("https://a:443/mcp"), "https://a/mcp");
+        assert_eq!(canonical("https://a:80/mcp"), "https://a:80/mcp");
+        assert_eq!(canonical("dns+HTTPS://a/mcp"), "dns+https://a/mcp");
+        assert_eq!(canonical("dns+http://mcp.default.svc:3000/mcp"), "dns+http://mcp.default.svc:3000/mcp");
     }
 
     #[test]
@@ -196,6 +199,8 @@ mod tests {
         let url = BackendUrl::parse("http://[::1]:3001/mcp").ok().unwrap();
         assert_eq!((url.host(), url.port(), url.path()), ("::1", 3001, "/mcp"));
         assert_eq!((url.discovery(), url.is_secure()), (Discovery::Fixed, false));
+        let url = BackendUrl::parse("dns+https://a/mcp").ok().unwrap();
+        assert_eq!((url.host(), url.port(), url.is_secure()), ("a", 443, true));
     }
 
     #[test]

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use http::uri::{Authority, InvalidUri, PathAndQuery};
 
 use crate::config::{HealthSettings, HttpVersion};
 use crate::names::BackendId;
+use crate::tls::Client;
 use crate::wire::{self, Target};
 
 /// How fast the latency average forgets: after this time an old peak has lost 63 % of its weight.
@@ -30,6 +31,8 @@ pub struct Backend {
     pub path: PathAndQuery,
     /// The configured name that it was found under.
     pub origin: Box<str>,
+    /// What speaks TLS with it, shared with its pool; none where it speaks none.
+    secure: Option<Arc<ArcSwapOption<Client>>>,
     born: Instant,
     addr: ArcSwap<SocketAddr>,
     weight: AtomicU32,
@@ -86,6 +89,7 @@ impl Backend {
             authority,
             path,
             origin: Box::default(),
+            secure: None,
             born,
             addr: ArcSwap::from_pointee(addr),
             weight: AtomicU32::new(1),
@@ -110,6 +114,18 @@ impl Backend {
         Self { origin: origin.into(), ..self }
     }
 
+    /// The same backend, met over TLS by whatever `client` holds then.
+    #[must_use]
+    pub fn secured(self, client: &Arc<ArcSwapOption<Client>>) -> Self {
+        Self { secure: Some(Arc::clone(client)), ..self }
+    }
+
+    /// Whether it is met over TLS.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.secure.is_some()
+    }
+
     /// How the wire reaches it. `host` is what it is to be called instead of its own authority.
     ///
     /// # Errors
@@ -120,7 +136,9 @@ impl Backend {
             HttpVersion::Http2 => wire::HttpVersion::Http2,
         };
         let authority = host.map_or_else(|| Ok(self.authority.clone()), str::parse)?;
-        Ok(Target { backend: self.id, addr: self.addr(), authority, version })
+        let secure = self.secure.as_ref();
+        let secure = secure.map(|tls| wire::Secure { client: tls.load_full(), host: self.authority.clone() });
+        Ok(Target { backend: self.id, addr: self.addr(), authority, version, secure })
     }
 
     /// Where to connect.

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use backend::{Backend, Flight, Load};
 
 use crate::config::PoolSettings;
 use crate::names::{BackendId, PoolId};
 use crate::seal::digest;
+use crate::tls::Client;
 
 /// How long requests in flight on a backend that has left the pool may take to end.
 const GRACE: Duration = Duration::from_secs(30);
@@ -36,6 +37,8 @@ pub struct Pool {
     /// Backends that are no longer listed, with the time when they left: what they still answer has a grace period.
     /// Guards a short list; taken when the backends change and once per look at the names, never by a request.
     departed: Mutex<Vec<(Arc<Backend>, Instant)>>,
+    /// What speaks TLS with its backends; changes with the files that it was made of.
+    pub tls: Arc<ArcSwapOption<Client>>,
     /// Held while the list of backends is made anew, so that an older view never replaces a newer one.
     pub refreshing: tokio::sync::Mutex<()>,
 }
@@ -96,6 +99,7 @@ impl Pool {
             keeps_sessions: AtomicBool::new(false),
             unresolved: AtomicBool::new(false),
             departed: Mutex::default(),
+            tls: Arc::default(),
             refreshing: tokio::sync::Mutex::default(),
         }
     }

@@ -238,7 +238,11 @@ impl Relay {
 
     fn lost(&self, exchange: &Exchange, heading: &Heading, error: &WireError) -> Lost {
         let backend = &heading.backend;
-        tracing::debug!(backend = %backend.name, %error, "no answer");
+        if error.is_tls() {
+            tracing::warn!(backend = %backend.name, %error, "a backend cannot be asked; nothing was sent");
+        } else {
+            tracing::debug!(backend = %backend.name, %error, "no answer");
+        }
         self.suspect(&exchange.pool, backend, error);
         if !error.can_have_been_executed() {
             return Lost::Unsent { refused: error.refused() };

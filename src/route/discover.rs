@@ -80,7 +80,7 @@ pub async fn refresh(pool: &Pool, resolver: &Resolver, clock: &Clock) -> Duratio
         match resolver.find(backend.url.host(), now).await {
             Ok(found) => {
                 next = next.min(found.good_for);
-                enlist(&settings, backend, (&found.addrs, now), &old, &mut list);
+                enlist((pool, &settings), backend, (&found.addrs, now), &old, &mut list);
             }
             Err(error) => {
                 resolved = false;
@@ -97,7 +97,7 @@ pub async fn refresh(pool: &Pool, resolver: &Resolver, clock: &Clock) -> Duratio
 }
 
 fn enlist(
-    pool: &PoolSettings,
+    (pool, of): (&Pool, &PoolSettings),
     settings: &BackendSettings,
     (addrs, now): (&[IpAddr], Instant),
     old: &HashMap<crate::names::BackendId, Arc<Backend>>,
@@ -107,21 +107,19 @@ fn enlist(
     let every = matches!(url.discovery(), Discovery::Dns);
     let wanted = if every { MOST_ADDRESSES } else { 1 };
     if addrs.len() > wanted && every {
-        tracing::warn!(
-            pool = pool.name,
-            host = url.host(),
-            "more than {MOST_ADDRESSES} addresses; the rest is left out"
-        );
+        tracing::warn!(pool = of.name, host = url.host(), "more than {MOST_ADDRESSES} addresses; the rest is left out");
     }
     let (Some(authority), Some(path)) = (url.uri().authority(), url.uri().path_and_query()) else { return };
     for addr in addrs.iter().take(wanted) {
         let addr = SocketAddr::new(*addr, url.port());
         // Behind one name each address is a backend of its own, known by its address; its Host stays the name.
-        let host = if every { addr.to_string() } else { authority.to_string() };
+        let scheme = if url.is_secure() { "https://" } else { "" };
+        let host = if every { format!("{scheme}{addr}") } else { format!("{scheme}{authority}") };
         let id = backend_id(&format!("{host}{path}"));
         let backend = old.get(&id).cloned().unwrap_or_else(|| {
             let new = Backend::new(&host, authority.clone(), path.clone(), (addr, now));
-            Arc::new(new.from_origin(&origin_of(settings)))
+            let new = new.from_origin(&origin_of(settings));
+            Arc::new(if url.is_secure() { new.secured(&pool.tls) } else { new })
         });
         backend.update(addr, settings.weight, settings.drain);
         if !list.iter().any(|listed| listed.id == backend.id) {

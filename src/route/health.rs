@@ -54,6 +54,7 @@ async fn probe_and_tell(pool: &Pool, backend: &Backend, settings: &PoolSettings,
 /// Whether the backend is well.
 async fn probe(backend: &Backend, settings: &PoolSettings, clock: &Clock) -> bool {
     let connected = match &settings.health.kind {
+        Probe::Tcp if backend.is_secure() => shake_hands(backend, settings, clock).await,
         Probe::Tcp => return note(backend, TcpStream::connect(backend.addr()).await.map(drop)),
         Probe::Http { path } => ask(backend, settings, clock, get(path)).await,
         Probe::Mcp => ask(backend, settings, clock, discover(backend.path.clone())).await,
@@ -69,9 +70,19 @@ async fn probe(backend: &Backend, settings: &PoolSettings, clock: &Clock) -> boo
             if error.refused() {
                 backend.refused();
             }
+            if error.is_tls() {
+                tracing::warn!(backend = %backend.name, %error, "a backend cannot be asked; nothing was sent");
+            }
             false
         }
     }
+}
+
+/// Connects and shakes hands, which a backend with a bad certificate fails.
+async fn shake_hands(backend: &Backend, settings: &PoolSettings, clock: &Clock) -> Result<u16, WireError> {
+    let limits = crate::wire::Settings { connect_timeout: settings.health.timeout, ..crate::wire::Settings::default() };
+    let Ok(target) = backend.target(settings.http_version, None) else { return Ok(0) };
+    Wire::new(limits, clock.clone()).reach(&target).await.map(|()| 200)
 }
 
 fn note(backend: &Backend, connected: std::io::Result<()>) -> bool {

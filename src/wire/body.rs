@@ -8,13 +8,13 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::chunked::{Chunked, Decoded};
 use super::error::{Fault, Phase, WireError};
 use super::h2::Http2Body;
 use super::head::{Framing, Keep};
 use super::pool::Lease;
+use super::stream::Stream;
 
 /// Largest read, and so the largest frame, in bytes.
 const SPACE: usize = 32 * 1024;
@@ -200,7 +200,7 @@ pub(super) fn with_space<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
 
 /// Reads once; nothing means the end.
 pub(super) fn poll_read<'a>(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     cx: &mut Context<'_>,
     space: &'a mut [u8],
 ) -> Poll<std::io::Result<&'a mut [u8]>> {

@@ -32,7 +32,10 @@ pub enum ConnectFailure {
     /// There is no way to the address.
     #[error("unreachable")]
     Unreachable,
-    /// This machine could not: out of descriptors, ports or memory, or a handshake that failed.
+    /// The TLS handshake failed: its certificate is no good, say, or ours is not to the backend.
+    #[error("TLS handshake failed")]
+    Tls,
+    /// This machine could not: out of descriptors, ports or memory.
     #[error("failed")]
     Other,
 }
@@ -106,7 +109,7 @@ impl Fault {
 #[derive(Debug, Error)]
 pub enum WireError {
     /// There is no connection; nothing was sent.
-    #[error("no connection to the backend: {why}")]
+    #[error("no connection to the backend: {why}{}", because(*why, source.as_ref()))]
     Connect {
         /// The kind of failure.
         why: ConnectFailure,
@@ -214,6 +217,12 @@ impl WireError {
         matches!(self, Self::Connect { why: ConnectFailure::Refused, .. })
     }
 
+    /// Whether the backend could not be met over TLS, which waiting will not mend.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        matches!(self, Self::Connect { why: ConnectFailure::Tls, .. })
+    }
+
     /// A failure to connect, sorted by what the system said.
     pub(super) fn connect(source: io::Error) -> Self {
         let why = match source.kind() {
@@ -226,5 +235,13 @@ impl WireError {
             _ => ConnectFailure::Other,
         };
         Self::Connect { why, source: Some(source) }
+    }
+}
+
+/// Of a handshake one wants to know why at once.
+fn because(why: ConnectFailure, source: Option<&io::Error>) -> String {
+    match source {
+        Some(source) if why == ConnectFailure::Tls => format!(": {source}"),
+        _ => String::new(),
     }
 }

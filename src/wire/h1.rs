@@ -17,6 +17,7 @@ use super::error::{Fault, Phase, WireError};
 use super::head::{self, Framing, Head, Keep};
 use super::headers::is_hop_by_hop;
 use super::pool::Lease;
+use super::stream::{Stream, refused_handshake};
 use super::{Incoming, Outgoing, Target};
 
 /// Most interim responses before the final one.
@@ -25,10 +26,17 @@ const MAX_INTERIM: u8 = 32;
 /// Sends the request and reads the response's head.
 pub(super) async fn exchange(mut lease: Lease, target: &Target, request: &Outgoing) -> Result<Incoming, WireError> {
     let mut reader = Reader::new(request.method == Method::HEAD, lease.reused);
-    let mut written = send_now(&lease.stream, target, request)?;
+    let mut written = match &lease.stream {
+        Stream::Plain(stream) => send_now(stream, target, request)?,
+        Stream::Secure(_) => Written::Partly(Rest::all(target, request)),
+    };
     let mut early = None;
     if let Written::Partly(rest) = &mut written {
-        early = send_rest(&lease.stream, rest, &mut reader).await?;
+        early = match &mut lease.stream {
+            Stream::Plain(stream) => send_rest(stream, rest, &mut reader).await?,
+            // Boxed, like all that is rare here.
+            secure @ Stream::Secure(_) => Box::pin(send_secure(secure, rest, &mut reader)).await?,
+        };
     }
     let unsent = matches!(&written, Written::Partly(rest) if !rest.is_empty());
     let mut arrived = match early {
@@ -54,6 +62,12 @@ struct Rest {
 }
 
 impl Rest {
+    fn all(target: &Target, request: &Outgoing) -> Self {
+        let mut head = Vec::new();
+        write_head(&mut head, target, request);
+        Self { head: head.into(), body: request.body.clone() }
+    }
+
     const fn is_empty(&self) -> bool {
         self.head.is_empty() && self.body.is_empty()
     }
@@ -119,6 +133,25 @@ async fn send_rest(stream: &TcpStream, rest: &mut Rest, reader: &mut Reader) -> 
         }
     }
     Ok(None)
+}
+
+/// All of a request over TLS. What has gone into TLS may be out, so every failure leaves doubt; for the rest see [`send_rest`].
+async fn send_secure(stream: &mut Stream, rest: &mut Rest, reader: &mut Reader) -> Result<Option<Arrived>, WireError> {
+    poll_fn(|cx| {
+        let sent = stream.poll_send(cx, (&mut rest.head, &mut rest.body));
+        if let Poll::Ready(Ok(())) = sent {
+            return Poll::Ready(Ok(None));
+        }
+        let arrived = reader.poll(cx, stream);
+        match (sent, arrived) {
+            (_, Poll::Ready(Ok(arrived))) => Poll::Ready(Ok(Some(arrived))),
+            (_, Poll::Ready(Err(refused @ WireError::Connect { .. }))) => Poll::Ready(Err(refused)),
+            (Poll::Ready(Err(source)), _) => Poll::Ready(Err(WireError::Send { sent_any: true, source })),
+            (_, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
+            (_, Poll::Pending) => Poll::Pending,
+        }
+    })
+    .await
 }
 
 fn write_head(out: &mut Vec<u8>, target: &Target, request: &Outgoing) {
@@ -194,7 +227,7 @@ impl Reader {
         Self { answers_head, reused, interim: 0, pending: Vec::new(), scanned: 0 }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, stream: &mut TcpStream) -> Poll<Result<Arrived, WireError>> {
+    fn poll(&mut self, cx: &mut Context<'_>, stream: &mut Stream) -> Poll<Result<Arrived, WireError>> {
         loop {
             let arrived = with_space(|space| {
                 let input = ready!(poll_read(stream, cx, space)).map_err(|source| self.broken(Some(source)))?;
@@ -265,6 +298,12 @@ impl Reader {
     /// The connection ended or failed before the head was complete.
     fn broken(&self, source: Option<io::Error>) -> WireError {
         let answered = self.interim > 0 || !self.pending.is_empty();
+        let source = match source.map(refused_handshake) {
+            Some(Ok(refused)) if !answered && !self.reused => return refused,
+            Some(Ok(WireError::Connect { source, .. })) => source,
+            Some(Err(source)) => Some(source),
+            Some(Ok(_)) | None => None,
+        };
         match (answered, source) {
             (false, source) => WireError::NoAnswer { reused: self.reused, source },
             (true, None) => WireError::Truncated { phase: Phase::Head },

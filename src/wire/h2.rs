@@ -1,4 +1,4 @@
-//! HTTP/2 with prior knowledge (h2c), by hyper. Owns which connection a request goes over and when another one is
+//! HTTP/2 with prior knowledge (h2c) or over TLS, by hyper. Owns which connection a request goes over and when another one is
 //! opened. Refuses to know about frames.
 //!
 //! The connections' list is guarded by a mutex that is held for a few instructions, by one worker only, and never
@@ -30,6 +30,7 @@ use super::headers::{is_hop_by_hop, strip_hop_by_hop};
 use super::pool::{Lane, connect};
 use super::{Incoming, Outgoing, Target};
 use crate::tasks::{Executor, Task, spawn};
+use crate::tls::Client;
 
 /// Most streams on one connection, whatever more the peer allows.
 const MAX_STREAMS: usize = 100;
@@ -61,6 +62,8 @@ pub(super) struct Connections {
 struct Connection {
     sender: Sender,
     addr: SocketAddr,
+    /// Who made it, over TLS.
+    by: Option<Arc<Client>>,
     streams: AtomicUsize,
     /// How many streams the peer allows.
     allowed: watch::Receiver<usize>,
@@ -75,6 +78,19 @@ struct Slot(Arc<Connection>);
 impl Drop for Slot {
     fn drop(&mut self) {
         self.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Connection {
+    /// Whether it was made as one to this target would be made now.
+    fn is_for(&self, target: &Target) -> bool {
+        let client = target.secure.as_ref().and_then(|secure| secure.client.as_ref());
+        self.addr == target.addr
+            && match (&self.by, client) {
+                (None, None) => target.secure.is_none(),
+                (Some(by), Some(client)) => Arc::ptr_eq(by, client),
+                _ => false,
+            }
     }
 }
 
@@ -101,9 +117,9 @@ impl Connections {
     }
 
     /// A place on an open connection that has room.
-    fn place(&self, addr: SocketAddr) -> Option<Slot> {
+    fn place(&self, target: &Target) -> Option<Slot> {
         let mut open = self.open();
-        open.retain(|connection| connection.addr == addr && !connection.sender.is_closed());
+        open.retain(|connection| connection.is_for(target) && !connection.sender.is_closed());
         let free = open.iter().find(|connection| {
             let allowed = (*connection.allowed.borrow()).min(MAX_STREAMS);
             connection.streams.load(Ordering::Relaxed) < allowed
@@ -113,17 +129,17 @@ impl Connections {
     }
 
     /// A place on a connection, opened if need be.
-    async fn acquire(&self, addr: SocketAddr, within: Duration) -> Result<Slot, WireError> {
-        if let Some(slot) = self.place(addr) {
+    async fn acquire(&self, target: &Target, within: Duration) -> Result<Slot, WireError> {
+        if let Some(slot) = self.place(target) {
             return Ok(slot);
         }
         let late = || WireError::Connect { why: ConnectFailure::Timeout, source: None };
         let turn = timeout(within, self.opening.acquire()).await;
         let _turn = turn.map_err(|_| late())?.map_err(|_| late())?;
-        if let Some(slot) = self.place(addr) {
+        if let Some(slot) = self.place(target) {
             return Ok(slot);
         }
-        let connection = timeout(within, open(addr, within)).await.map_err(|_| late())??;
+        let connection = timeout(within, open(target, within)).await.map_err(|_| late())??;
         let connection = Arc::new(connection);
         self.open().push(connection.clone());
         Ok(Slot(connection))
@@ -136,8 +152,10 @@ impl Connections {
 
 /// Opens a connection and waits for the peer's settings, so that its limit on streams is known before the first one,
 /// and that a peer which does not speak HTTP/2 is found out before anything was asked of it.
-async fn open(addr: SocketAddr, within: Duration) -> Result<Connection, WireError> {
-    let stream = connect(addr, within).await?;
+async fn open(target: &Target, within: Duration) -> Result<Connection, WireError> {
+    let addr = target.addr;
+    let stream = connect(target, within).await?;
+    let by = stream.made_by();
     let failed = |source| WireError::Http2 { phase: Phase::Connect, executed: false, source };
     let (sender, mut connection) = builder().handshake(TokioIo::new(stream)).await.map_err(failed)?;
     let (limit, mut allowed) = watch::channel(0);
@@ -157,7 +175,7 @@ async fn open(addr: SocketAddr, within: Duration) -> Result<Connection, WireErro
     });
     let closed = || WireError::Connect { why: ConnectFailure::Other, source: None };
     allowed.wait_for(|&limit| limit > 0).await.map_err(|_| closed())?;
-    Ok(Connection { sender, addr, streams: AtomicUsize::new(1), allowed, _driver: driver })
+    Ok(Connection { sender, addr, by, streams: AtomicUsize::new(1), allowed, _driver: driver })
 }
 
 /// Sends the request and waits for the response's head. What provably was not executed is sent again, on another
@@ -170,7 +188,7 @@ pub(super) async fn exchange(
 ) -> Result<Incoming, WireError> {
     let mut left = RETRIES;
     loop {
-        let slot = lane.http2.acquire(target.addr, lane.settings.connect_timeout).await?;
+        let slot = lane.http2.acquire(target, lane.settings.connect_timeout).await?;
         match send(&slot, build(target, request)).await {
             Ok(response) => return Ok(incoming(response, slot, permit)),
             Err(error) if !error.can_have_been_executed() && left > 0 => left -= 1,
@@ -216,7 +234,7 @@ fn build(target: &Target, request: &Outgoing) -> Request<Full<Bytes>> {
 
 fn uri(target: &Target, path_and_query: &PathAndQuery) -> Uri {
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(if target.secure.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
     parts.authority = Some(target.authority.clone());
     parts.path_and_query = Some(path_and_query.clone());
     Uri::from_parts(parts).unwrap_or_default()

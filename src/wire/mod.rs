@@ -3,7 +3,7 @@
 //! it provably was not executed or its sender says that it may be.
 //!
 //! HTTP/1.1 is our own ([`h1`](self), [`chunked`](self)): the caller's future does the reading and writing itself,
-//! and everything decoded from one read is one frame. HTTP/2 is hyper's.
+//! and everything decoded from one read is one frame. HTTP/2 is hyper's, TLS rustls's.
 //!
 //! **Reused connections.** Before use, an idle connection is checked for an end or stray bytes. What remains is the
 //! backend closing it at the very moment we send: then the request may have been executed (RFC 9110 §9.2.2), so it
@@ -18,6 +18,7 @@ mod h2;
 mod head;
 mod headers;
 mod pool;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, StatusCode, Version};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
 pub use self::body::WireBody;
@@ -37,6 +39,7 @@ pub use self::headers::{is_hop_by_hop, strip_hop_by_hop};
 use self::pool::{Lane, Permit};
 use crate::clock::Clock;
 use crate::names::BackendId;
+use crate::tls::Client;
 
 /// How a worker treats its backends.
 #[derive(Clone, Debug)]
@@ -77,7 +80,7 @@ impl Default for Settings {
 pub enum HttpVersion {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2 with prior knowledge, without TLS.
+    /// HTTP/2: with prior knowledge, or agreed upon over TLS.
     Http2,
 }
 
@@ -92,6 +95,18 @@ pub struct Target {
     pub authority: Authority,
     /// The version it speaks.
     pub version: HttpVersion,
+    /// How it is met over TLS; none without.
+    pub secure: Option<Secure>,
+}
+
+/// How a backend is met over TLS.
+#[derive(Clone, Debug)]
+pub struct Secure {
+    /// What speaks TLS with it; nothing is sent where that is not set up.
+    pub client: Option<Arc<Client>>,
+    /// Its own host, whatever it is to be called, and a port that does not matter: its certificate bears this name
+    /// where the client insists on no other.
+    pub host: Authority,
 }
 
 /// A request to a backend, complete in memory.
@@ -160,20 +175,31 @@ impl Wire {
             // Boxed, like all that is rare here: futures are moved, and the usual one shall be small.
             return Box::pin(self.in_time(h2::exchange(&lane, target, request, permit))).await;
         }
-        let (mut lease, mut reused) = match lane.take(target.addr, permit) {
+        let (mut lease, mut reused) = match lane.take(target, permit) {
             Ok(lease) => (lease, true),
-            Err(Permit(permit)) => (Box::pin(lane.open(target.addr, permit)).await?, false),
+            Err(Permit(permit)) => (Box::pin(lane.open(target, permit)).await?, false),
         };
         loop {
             match self.in_time(h1::exchange(lease, target, request)).await {
                 Err(error) if reused && may_repeat(&error, request) => {
                     let permit = lane.admit().await?;
-                    lease = Box::pin(lane.open(target.addr, permit)).await?;
+                    lease = Box::pin(lane.open(target, permit)).await?;
                     reused = false;
                 }
                 result => return result,
             }
         }
+    }
+
+    /// Makes a connection, the handshake included, and closes it again: whether the backend can be reached at all.
+    ///
+    /// # Errors
+    /// [`WireError::Connect`] says why not.
+    pub async fn reach(&self, target: &Target) -> Result<(), WireError> {
+        let mut stream = pool::connect(target, self.settings.connect_timeout).await?;
+        // It was reached; whether it also takes a goodbye does not matter.
+        drop(timeout(self.settings.connect_timeout, stream.shutdown()).await);
+        Ok(())
     }
 
     /// Closes the idle connections to a backend that was removed; requests in flight end as they would have.

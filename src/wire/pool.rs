@@ -17,7 +17,8 @@ use tokio::time::timeout;
 
 use super::error::{ConnectFailure, WireError};
 use super::head::Keep;
-use super::{Settings, h2};
+use super::stream::{Stream, shake_hands};
+use super::{Settings, Target, h2};
 use crate::clock::Clock;
 
 /// Taken off what a server says it keeps an idle connection for, so that our use does not cross with its close.
@@ -46,7 +47,7 @@ struct Idle {
 
 #[derive(Debug)]
 struct Parked {
-    stream: TcpStream,
+    stream: Stream,
     addr: SocketAddr,
     until: Instant,
 }
@@ -54,7 +55,7 @@ struct Parked {
 /// A connection on loan to one exchange. Dropped, it is closed at once; [`Lease::release`] gives it back.
 #[derive(Debug)]
 pub(super) struct Lease {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     /// Whether it has served an exchange before.
     pub(super) reused: bool,
     addr: SocketAddr,
@@ -82,11 +83,13 @@ impl Lane {
     }
 
     /// The most recently used idle connection that is still good, closing those that are not.
-    pub(super) fn take(self: &Arc<Self>, addr: SocketAddr, permit: OwnedSemaphorePermit) -> Result<Lease, Permit> {
+    pub(super) fn take(self: &Arc<Self>, target: &Target, permit: OwnedSemaphorePermit) -> Result<Lease, Permit> {
+        let addr = target.addr;
         let now = self.clock.now();
         let mut idle = self.idle();
-        while let Some(parked) = idle.parked.pop_back() {
-            if parked.addr == addr && now < parked.until && is_quiet(&parked.stream) {
+        while let Some(mut parked) = idle.parked.pop_back() {
+            let fits = parked.addr == addr && parked.stream.is_for(target);
+            if fits && now < parked.until && parked.stream.is_quiet() {
                 drop(idle);
                 return Ok(Lease { stream: parked.stream, reused: true, addr, lane: self.clone(), _permit: permit });
             }
@@ -97,11 +100,11 @@ impl Lane {
     /// Opens a connection for one exchange.
     pub(super) async fn open(
         self: &Arc<Self>,
-        addr: SocketAddr,
+        target: &Target,
         permit: OwnedSemaphorePermit,
     ) -> Result<Lease, WireError> {
-        let stream = connect(addr, self.settings.connect_timeout).await?;
-        Ok(Lease { stream, reused: false, addr, lane: self.clone(), _permit: permit })
+        let stream = connect(target, self.settings.connect_timeout).await?;
+        Ok(Lease { stream, reused: false, addr: target.addr, lane: self.clone(), _permit: permit })
     }
 
     /// Closes the idle connections now and those on loan when they come back.
@@ -116,7 +119,7 @@ impl Lane {
     /// Closes what has been idle for too long or was closed by the backend.
     pub(super) fn sweep(&self) {
         let now = self.clock.now();
-        self.idle().parked.retain(|parked| now < parked.until && is_quiet(&parked.stream));
+        self.idle().parked.retain_mut(|parked| now < parked.until && parked.stream.is_quiet());
         self.http2.sweep();
     }
 
@@ -129,7 +132,7 @@ impl Lane {
         self.settings.max_in_flight_per_backend.saturating_sub(self.in_flight.available_permits())
     }
 
-    fn park(&self, stream: TcpStream, addr: SocketAddr, keep: Keep) {
+    fn park(&self, stream: Stream, addr: SocketAddr, keep: Keep) {
         let Some(time) = self.time_to_park(keep) else { return };
         let until = self.clock.now() + time;
         let mut idle = self.idle();
@@ -167,25 +170,22 @@ impl Lease {
     }
 }
 
-/// Opens a TCP connection.
-pub(super) async fn connect(addr: SocketAddr, within: Duration) -> Result<TcpStream, WireError> {
-    let stream = match timeout(within, TcpStream::connect(addr)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(WireError::connect(error)),
-        Err(_) => return Err(WireError::Connect { why: ConnectFailure::Timeout, source: None }),
+/// Opens a connection, and shakes hands where it is to speak TLS, all of it in time.
+pub(super) async fn connect(target: &Target, within: Duration) -> Result<Stream, WireError> {
+    let made = async {
+        let stream = TcpStream::connect(target.addr).await.map_err(WireError::connect)?;
+        configure(&stream).map_err(WireError::connect)?;
+        match &target.secure {
+            None => Ok(Stream::Plain(stream)),
+            Some(secure) => shake_hands(stream, secure, target).await,
+        }
     };
-    configure(&stream).map_err(WireError::connect)?;
-    Ok(stream)
+    let late = || WireError::Connect { why: ConnectFailure::Timeout, source: None };
+    timeout(within, made).await.unwrap_or_else(|_| Err(late()))
 }
 
 fn configure(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
     SockRef::from(stream).set_tcp_keepalive(&probes)
-}
-
-/// Whether nothing has happened on an idle connection. An end or unexpected bytes make it useless. Costs no system
-/// call: the runtime knows since its last turn whether the socket became readable.
-fn is_quiet(stream: &TcpStream) -> bool {
-    matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

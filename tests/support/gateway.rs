@@ -200,6 +200,11 @@ impl Gateway {
         pools.iter().flat_map(|pool| pool["backends"].as_array().expect("it lists backends").clone()).collect()
     }
 
+    /// Where its configuration file is.
+    pub fn config_path(&self) -> &std::path::Path {
+        &self.config
+    }
+
     /// Replaces the configuration file's text.
     pub fn configure(&self, text: &str) {
         std::fs::write(&self.config, text).expect("the configuration can be written");

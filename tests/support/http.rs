@@ -129,7 +129,21 @@ impl Connection {
     /// # Errors
     /// Why there was no handshake. A server may refuse a client's certificate only after it (RFC 8446 §4.4.2.4).
     pub fn secure(addr: SocketAddr, name: &str, config: &Arc<rustls::ClientConfig>) -> std::io::Result<Self> {
+        Self::prefixed(addr, b"", name, config)
+    }
+
+    /// The same after something that is said in clear text.
+    ///
+    /// # Errors
+    /// As [`Connection::secure`].
+    pub fn prefixed(
+        addr: SocketAddr,
+        prefix: &[u8],
+        name: &str,
+        config: &Arc<rustls::ClientConfig>,
+    ) -> std::io::Result<Self> {
         let mut connection = Self::to(addr);
+        connection.send(prefix);
         let name = name.to_owned().try_into().expect("the test knows a name");
         let tls = rustls::ClientConnection::new(Arc::clone(config), name).expect("the configuration is good");
         let mut tls = Box::new(tls);

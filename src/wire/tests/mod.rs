@@ -30,7 +30,7 @@ pub(super) fn wire() -> Wire {
 
 pub(super) fn target(addr: SocketAddr) -> Target {
     let authority = Authority::from_static("backend.test:3000");
-    Target { backend: BackendId(1), addr, authority, version: HttpVersion::Http1 }
+    Target { backend: BackendId(1), addr, authority, version: HttpVersion::Http1, secure: None }
 }
 
 pub(super) fn post(body: &'static str) -> Outgoing {
