@@ -84,10 +84,15 @@ impl Walk {
         connection: Connection,
     ) -> Result<Response<Observed<RelayBody>>, Infallible> {
         let mut trail = self.observe.begin();
-        let response = match self.stations(request, connection, &mut trail).await {
-            Ok(response) => response,
-            Err(reject) => self.refuse(reject, &mut trail),
+        let cors = self.identify.cors(&request, &connection);
+        let mut response = match cors.preflight() {
+            Some(answer) => self.relay.say(answer),
+            None => match self.stations(request, connection, &mut trail).await {
+                Ok(response) => response,
+                Err(reject) => self.refuse(reject, &mut trail),
+            },
         };
+        cors.tell(response.headers_mut());
         Ok(self.observe.watch(trail, response))
     }
 

@@ -8,22 +8,21 @@
 //!
 //! A trusted proxy names hosts of its own: without anything configured nothing of what it passes is checked.
 
-use http::HeaderMap;
 use http::header::{HOST, ORIGIN};
-use http::request::Parts;
 use http::uri::Authority;
+use http::{HeaderMap, Uri};
 
 use super::{Connection, Settings};
 use crate::reject::Cause;
 
 /// Refuses a `Host` or an `Origin` that may not speak to this listener.
-pub fn check(parts: &Parts, settings: &Settings, connection: &Connection) -> Result<(), Cause> {
+pub fn check((headers, uri): (&HeaderMap, &Uri), settings: &Settings, connection: &Connection) -> Result<(), Cause> {
     let trusted = settings.trusted_proxies.iter().any(|range| range.contains(connection.peer.ip()));
     let configured = !settings.allowed_hosts.is_empty() || !settings.allowed_origins.is_empty();
     if trusted && !configured {
         return Ok(());
     }
-    let named = asked(parts, trusted);
+    let named = asked(headers, uri, trusted);
     let host = named.as_ref().map(Authority::host);
     let loopback = connection.loopback && !trusted;
     let may_be_asked = |host: &str| is_allowed(host, settings) || loopback && is_loopback(host);
@@ -31,7 +30,7 @@ pub fn check(parts: &Parts, settings: &Settings, connection: &Connection) -> Res
     if hosts_matter && !host.is_some_and(may_be_asked) {
         return Err(Cause::ForeignHost("Host"));
     }
-    let Some(origin) = parts.headers.get(ORIGIN) else { return Ok(()) };
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
     let may_ask = |origin: &str| {
         let from = origin_host(origin);
         let at_home = |from: &str| may_be_asked(from) || !loopback && host.is_some_and(|host| same(host, from));
@@ -42,10 +41,10 @@ pub fn check(parts: &Parts, settings: &Settings, connection: &Connection) -> Res
 }
 
 /// Whom the client has asked for: its own words, or those that a trusted proxy passes on.
-fn asked(parts: &Parts, trusted: bool) -> Option<Authority> {
-    let forwarded = trusted.then(|| text(&parts.headers, "x-forwarded-host")).flatten();
-    let host = forwarded.or_else(|| parts.uri.authority().map(Authority::as_str));
-    authority(host.or_else(|| text(&parts.headers, HOST.as_str()))?)
+fn asked(headers: &HeaderMap, uri: &Uri, trusted: bool) -> Option<Authority> {
+    let forwarded = trusted.then(|| text(headers, "x-forwarded-host")).flatten();
+    let host = forwarded.or_else(|| uri.authority().map(Authority::as_str));
+    authority(host.or_else(|| text(headers, HOST.as_str()))?)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -105,7 +104,8 @@ mod tests {
         }
         let peer: std::net::SocketAddr = peer.parse().unwrap();
         let connection = Connection { peer, hop: Arc::new(Hop::new(peer)), loopback: peer.ip().is_loopback() };
-        check(&request.body(()).unwrap().into_parts().0, settings, &connection).is_ok()
+        let request = request.body(()).unwrap();
+        check((request.headers(), request.uri()), settings, &connection).is_ok()
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod act;
 mod body;
 mod caller;
+mod cors;
 mod head;
 mod host;
 mod origin;
@@ -16,6 +17,8 @@ use http::header::{HOST, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use hyper::body::Incoming;
+
+pub use cors::Cors;
 
 use crate::auth::Gates;
 use crate::clock::Clock;
@@ -89,7 +92,7 @@ impl Identify {
         let (mut parts, incoming) = request.into_parts();
         let nobody = |cause: Cause| cause.to(Asker::default());
         head::check(&parts, &settings.bounds).map_err(nobody)?;
-        host::check(&parts, &settings, &connection).map_err(nobody)?;
+        host::check((&parts.headers, &parts.uri), &settings, &connection).map_err(nobody)?;
         let pool = self.fleet.at(pool_path(parts.uri.path())).ok_or_else(|| nobody(Cause::NoSuchPath))?;
         let plain = check_method(&parts).map_err(nobody)?;
         let fragile = is_fragile(&parts.headers);
