@@ -161,6 +161,11 @@ listen  = \"{listen}\"
 admin   = \"{admin}\"
 threads = 1
 
+[bounds]
+max_connections_per_address   = 1000000
+max_listen_streams_per_caller = 1000000
+max_requests_per_connection   = 1000000000
+
 [log]
 level  = \"warn\"
 access = \"off\"

@@ -2,6 +2,7 @@
 //! them. It drains backends and makes new sealing keys on demand, and serves nothing to clients.
 
 mod cache;
+mod gate;
 mod limits;
 mod query;
 
@@ -20,6 +21,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
+
+pub use gate::Gate;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
@@ -56,6 +59,8 @@ pub struct Admin {
     pub doors: Arc<Doors>,
     /// How far this instance has got with going away.
     pub drain: Drain,
+    /// Who may ask.
+    pub gate: Gate,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -123,7 +128,12 @@ impl Admin {
     async fn connection(self: Arc<Self>, stream: TcpStream) {
         let service = service_fn(move |request: Request<Incoming>| {
             let admin = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(admin.answer(request.method(), request.uri()).await) }
+            async move {
+                Ok::<_, Infallible>(match admin.gate.refusal(request.uri().path(), request.headers()) {
+                    Some(refusal) => refusal,
+                    None => admin.answer(request.method(), request.uri()).await,
+                })
+            }
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -29,7 +29,7 @@ use settings::{
 use stores::{Stores, open};
 use watcher::Watcher as ChangeWatcher;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Gate};
 use crate::auth::Gates;
 use crate::authorize::Authorize;
 use crate::cache::Cache;
@@ -152,6 +152,10 @@ impl App {
                 workers: Arc::clone(&self.workers),
                 doors: Arc::clone(&self.shared.certificates.doors),
                 drain: self.shared.drain.clone(),
+                gate: Gate {
+                    token: self.config.load().admin_token.clone(),
+                    loopback: listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback()),
+                },
                 metrics: Arc::clone(self.shared.observe.metrics()),
                 clock: self.shared.clock.clone(),
             });

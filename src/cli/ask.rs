@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use clap::Args;
+use http::header::{AUTHORIZATION, HOST, HeaderValue};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::config::Config;
+use crate::config::{Config, Password};
 use crate::tasks;
 
 /// How long the instance may take to answer.
@@ -31,6 +32,9 @@ pub struct Instance {
     /// Where the admin API listens, instead of what the file says.
     #[arg(long, value_name = "ADDR:PORT")]
     admin: Option<SocketAddr>,
+    /// A file that holds the admin API's token [default: the variable MOORLINE_ADMIN_TOKEN, or what the configuration says].
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
 }
 
 impl Instance {
@@ -40,9 +44,22 @@ impl Instance {
     /// Where nobody answers, in time or with 200.
     pub fn ask(&self, method: &Method, path: &str) -> anyhow::Result<Bytes> {
         let admin = self.addr()?;
+        let token = self.token()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-        let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(admin, method, path)).await });
+        let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(admin, token, (method, path))).await });
         asked.context("the instance does not answer")?
+    }
+
+    /// With what it is asked, where that is known.
+    fn token(&self) -> anyhow::Result<Option<Password>> {
+        if let Some(file) = &self.admin_token_file {
+            let token = Password::read(file).map_err(anyhow::Error::msg);
+            return token.map(Some).with_context(|| format!("no admin token in {}", file.display()));
+        }
+        if let Some(token) = Password::of_admin() {
+            return Ok(Some(token));
+        }
+        self.config.as_ref().map_or(Ok(None), |file| Ok(Config::load(file)?.admin_token))
     }
 
     /// Where its admin API is.
@@ -61,12 +78,18 @@ impl Instance {
     }
 }
 
-async fn ask(admin: SocketAddr, method: &Method, path: &str) -> anyhow::Result<Bytes> {
+async fn ask(admin: SocketAddr, token: Option<Password>, (method, path): (&Method, &str)) -> anyhow::Result<Bytes> {
     let stream = TcpStream::connect(admin).await;
     let stream = stream.with_context(|| format!("no instance has its admin API at {admin}"))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let _connection = tasks::spawn("admin connection", async move { drop(connection.await) });
-    let request = Request::builder().method(method).uri(path).header("host", admin.to_string());
+    let mut request = Request::builder().method(method).uri(path).header(HOST, admin.to_string());
+    if let Some(token) = token {
+        let mut value =
+            HeaderValue::try_from(format!("Bearer {}", token.reveal())).context("the admin token is no token")?;
+        value.set_sensitive(true);
+        request = request.header(AUTHORIZATION, value);
+    }
     let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
     let status = response.status();
     let body = Limited::new(response.into_body(), LARGEST).collect().await;

@@ -20,6 +20,9 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
     let mut top = Reader::new(&schema::TOP, Some(table), 0..0, sink);
     let listen = top.get(&schema::LISTEN);
     let admin = top.get(&schema::ADMIN);
+    let admin_token =
+        top.secret("admin token", [&schema::ADMIN_TOKEN_FILE, &schema::ADMIN_TOKEN_ENV, &schema::ADMIN_TOKEN]);
+    check_admin(&mut top, admin, admin_token.is_some());
     let trusted_proxies = top.get(&schema::TRUSTED_PROXIES);
     for (at, range) in &trusted_proxies {
         if range.is_everybody() {
@@ -48,6 +51,7 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         listen: listen.into_iter().map(|(_, one)| one).collect(),
         tls: tls::clients(&mut top),
         admin,
+        admin_token,
         threads: top.get(&schema::THREADS),
         refusals: top.get(&schema::REFUSALS),
         public_url,
@@ -102,10 +106,20 @@ fn check_addresses(top: &mut Reader<'_>, listen: &[(Span, ListenSettings)], admi
             fault.related(related, format!("`{addr}`")).help(format!("give {} another port, or \"off\"", names.1));
         top.sink.fault(fault);
     }
-    if let Some(at) = admin_at.filter(|_| !admin.ip().is_loopback()) {
-        let fault = Fault::new(Code::Careless, at, "the admin API can be reached from other machines");
-        top.sink.warn(fault.help("it asks for no credentials: keep it on a network of your own"));
+}
+
+/// The admin API gives orders: whoever can reach it from elsewhere must have a token.
+fn check_admin(top: &mut Reader<'_>, admin: Option<SocketAddr>, has_token: bool) {
+    let rows: [&dyn Row; 3] = [&schema::ADMIN_TOKEN_FILE, &schema::ADMIN_TOKEN_ENV, &schema::ADMIN_TOKEN];
+    if has_token || rows.iter().any(|row| top.is_bad(*row)) {
+        return;
     }
+    let Some(at) = top.span(&schema::ADMIN).filter(|_| admin.is_some_and(|addr| !addr.ip().is_loopback())) else {
+        return;
+    };
+    let fault =
+        Fault::new(Code::Conflict, at, "the admin API can be reached from other machines, and asks for no token");
+    top.sink.fault(fault.help("add admin_token_file or admin_token_env, or let it listen on a loopback address"));
 }
 
 /// Whether both cannot be listened on at the same time.

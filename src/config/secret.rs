@@ -17,6 +17,9 @@ const MAX_FILE: u64 = 1024;
 
 const HELP: &str = "32 random bytes in base64, as `openssl rand -base64 32` prints them";
 
+/// Where commands find the admin API's token.
+const ADMIN_TOKEN: &str = "MOORLINE_ADMIN_TOKEN";
+
 /// The 32 bytes that seal session ids. Prints as `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealingKey([u8; 32]);
@@ -57,8 +60,29 @@ impl SealingKey {
 pub struct Password(Box<str>);
 
 impl Password {
+    /// The admin API's token for whoever asks it from this machine, where the environment has one.
+    #[must_use]
+    pub fn of_admin() -> Option<Self> {
+        Self::from_env(ADMIN_TOKEN).ok()
+    }
+
+    /// Reads it from a file, for a command; why not, where that fails.
+    ///
+    /// # Errors
+    /// What the system says, or that the file is empty.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        Self::from_file(&path.to_string_lossy()).map_err(|complaint| complaint.text)
+    }
+
+    /// Whether somebody says the same; how long it takes tells nothing but the length.
+    #[must_use]
+    pub fn is(&self, said: &[u8]) -> bool {
+        aws_lc_rs::constant_time::verify_slices_are_equal(self.0.as_bytes(), said).is_ok()
+    }
+
     /// Takes what was read.
-    pub(super) fn new(text: String) -> Self {
+    #[must_use]
+    pub fn new(text: String) -> Self {
         Self(text.into())
     }
 
@@ -116,7 +140,7 @@ pub(super) fn credentials(text: &str) -> Vec<Span> {
 }
 
 /// Keys whose value is a secret itself.
-const NAMES: [&str; 3] = ["sealing_key", "service_credential", "password"];
+const NAMES: [&str; 4] = ["admin_token", "sealing_key", "service_credential", "password"];
 
 /// Where secrets may stand in a text that cannot be read: all that follows `sealing_key =` and the like on a line.
 pub(super) fn spans(text: &str) -> Vec<Span> {

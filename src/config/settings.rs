@@ -15,7 +15,7 @@ use super::cache::{CacheSettings, ProtocolCache, ResultsSettings};
 use super::credential::Credential;
 use super::fault::Faults;
 use super::limit::{BackendLimit, LimitSettings, LimitsSettings, UpstreamSettings};
-use super::secret::SealingKey;
+use super::secret::{Password, SealingKey};
 use super::shared::RedisUrl;
 use super::tls::{BackendTls, ListenSettings, TlsSettings};
 use super::url::BackendUrl;
@@ -29,6 +29,8 @@ pub struct Config {
     pub tls: Option<TlsSettings>,
     /// Where the admin API (health, readiness, backends) listens; `None` where it is off.
     pub admin: Option<SocketAddr>,
+    /// With what operators ask it; there is one wherever it listens beyond loopback.
+    pub admin_token: Option<Password>,
     /// Worker threads; 0 means one per core.
     pub threads: usize,
     /// In which form clients are refused.

@@ -89,7 +89,17 @@ section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&TL
     LISTEN: Key<List<Listener>> = key("listen", r#""127.0.0.1:8080""#, List { element: Listener, min: 1, max: 16, bare: true },
         "Where clients connect. Port 0 takes any free port. Without TLS unless there is a [tls] section.");
     ADMIN: Key<OffOr<Text<SocketAddr>>> = key("admin", r#""127.0.0.1:9090""#, OffOr(SOCKET),
-        "Where the admin API (health, readiness, backends) listens.");
+        "Where the admin API (health, readiness, backends, metrics) listens. Beyond loopback it needs a token.");
+    ADMIN_TOKEN_FILE: Optional<Text<secret::Password>> = Optional { name: "admin_token_file", absent: "see admin_token",
+        sample: r#""/run/secrets/moorline-admin""#, form: text(secret::Password::from_file, "the path of a file"),
+        doc: "A file that holds the admin API's token." };
+    ADMIN_TOKEN_ENV: Optional<Text<secret::Password>> = Optional { name: "admin_token_env", absent: "see admin_token",
+        sample: r#""MOORLINE_ADMIN_TOKEN""#, form: text(secret::Password::from_env, "the name of an environment variable"),
+        doc: "An environment variable that holds the admin API's token." };
+    ADMIN_TOKEN: Optional<Text<secret::Password>> = Optional { name: "admin_token", absent: "none, which is allowed on loopback alone", sample: r#""…""#,
+        form: Text { parse: secret::Password::parse, accepted: "a password", secret: true },
+        doc: "With what operators ask the admin API (Authorization: Bearer …); health and readiness are told without it. \
+              Prefer a file or a variable; only one of the three may be given." };
     THREADS: Key<Count<usize>> = key("threads", "0", count(0, 256, 256),
         "Worker threads. 0 means one per core.");
     REFUSALS: Key<Choice<Refusals>> = key("refusals", r#""auto""#,
@@ -295,9 +305,10 @@ const fn millis(millis: u64) -> Duration {
 type Same = fn(&Config, &Config) -> bool;
 
 /// Keys whose change is in force only after a restart. All other changes are taken over by a reload.
-pub(super) static RESTART: [(&str, Same); 14] = [
+pub(super) static RESTART: [(&str, Same); 15] = [
     ("listen", |old, new| old.listen == new.listen),
     ("admin", |old, new| old.admin == new.admin),
+    ("admin_token", |old, new| old.admin_token == new.admin_token),
     ("threads", |old, new| old.threads == new.threads),
     ("store", |old, new| old.store == new.store),
     ("results.memory", |old, new| old.results.memory == new.results.memory),
