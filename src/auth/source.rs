@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use futures_util::FutureExt as _;
 use http::Uri;
 use tokio::sync::{Notify, watch};
 
@@ -91,8 +92,9 @@ pub(super) struct Source {
     ended: watch::Sender<u64>,
     /// Whether an attempt is being made.
     busy: AtomicBool,
-    /// When the last attempt began, by [`Clock::micros`]; 0 before the first.
-    begun: AtomicU64,
+    /// When the last attempt began that a token caused, by [`Clock::micros`]; 0 before the first. Others do not count: a key
+    /// may be newer than they are.
+    caused: AtomicU64,
     /// Where the metadata said that the keys are. Only the one task uses it, so nobody queues.
     found: Mutex<Option<Uri>>,
 }
@@ -107,7 +109,7 @@ impl Source {
             wanted: Notify::new(),
             ended: watch::Sender::new(0),
             busy: AtomicBool::new(false),
-            begun: AtomicU64::new(0),
+            caused: AtomicU64::new(0),
             found: Mutex::default(),
         }
     }
@@ -117,7 +119,7 @@ impl Source {
         self.keys.load_full()
     }
 
-    /// Has the keys fetched anew, unless that was done just now, and waits for the end of it, within bounds. Then looking again
+    /// Has the keys fetched anew, unless a token had that done just now, and waits for the end of it, within bounds. Then looking again
     /// makes sense. Keys in a file are no newer than what is known of them.
     pub async fn renew(&self) {
         let mut ended = self.ended.subscribe();
@@ -142,11 +144,11 @@ impl Source {
         }
     }
 
-    /// Whether the last attempt began long enough ago for a token to cause another.
+    /// Whether a token may cause an attempt again.
     fn is_due(&self) -> bool {
-        let begun = self.begun.load(Ordering::Acquire);
+        let caused = self.caused.load(Ordering::Acquire);
         let again = u64::try_from(self.pace.again.as_micros()).unwrap_or(u64::MAX);
-        begun == 0 || self.clock.micros().saturating_sub(begun) >= again
+        caused == 0 || self.clock.micros().saturating_sub(caused) >= again
     }
 
     /// Fetches keys for ever. One task does.
@@ -185,6 +187,7 @@ impl Source {
             loop {
                 self.wanted.notified().await;
                 if self.is_due() {
+                    self.caused.store(self.clock.micros(), Ordering::Release);
                     return;
                 }
             }
@@ -194,7 +197,8 @@ impl Source {
 
     /// One attempt, of which all are told who wait. How long what came says that it is good.
     async fn attempt(&self, fetcher: &mut Option<Fetcher>) -> Result<Option<Duration>, SourceError> {
-        self.begun.store(self.clock.micros(), Ordering::Release);
+        // Whoever has asked for an attempt by now waits for this one.
+        let _ = self.wanted.notified().now_or_never();
         self.busy.store(true, Ordering::Release);
         let outcome = self.fetch(fetcher).await;
         let outcome = outcome.and_then(|fetched| Ok((KeySet::parse(&fetched.body)?, fetched.max_age)));
