@@ -124,5 +124,6 @@ node_is_fit || install_node
 has valkey-server || install_valkey
 say "node $(node --version), $(python3 --version), $(redis-server --version | cut -d" " -f1-3), $(valkey-server --version | cut -d" " -f1-3), $(cargo --version)"
 tests/sdk/install.sh
+tests/oauth/install.sh
 # tests/conformance/run-all.sh installs the suite and its servers by itself.
 say "all that the tests need is here"

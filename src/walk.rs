@@ -105,7 +105,7 @@ impl Walk {
         let mut exchange = self.identify.read(request, connection).await?;
         self.observe.facts(trail, &exchange);
         if let Some(document) = self.authorize.document(&exchange) {
-            return Ok(self.relay.say(&exchange, document));
+            return Ok(self.relay.say(document));
         }
         if let Err(cause) = self.authorize.admit(&mut exchange) {
             return Err(cause.to(exchange.asker));
@@ -115,7 +115,7 @@ impl Walk {
             Err(cause) => return Err(cause.to(exchange.asker)),
         };
         if self.cache.holds_back(&exchange, moored.as_ref()) {
-            return Ok(self.relay.say(&exchange, Answer::accepted()));
+            return Ok(self.relay.say(Answer::accepted()));
         }
         for page in self.cache.list_for(&exchange).await {
             self.sessions.learn_list(&mut exchange, &page);
@@ -139,7 +139,7 @@ impl Walk {
         let fetch = match looked {
             Looked::Found(answer, refresh) => {
                 self.sessions.overhear(&exchange, &answer);
-                let response = permitted(permit, self.relay.say(&exchange, answer));
+                let response = permitted(permit, self.relay.show(&exchange, answer));
                 if let Some(fetch) = refresh {
                     self.refresh(exchange, moored, fetch);
                 }
@@ -179,7 +179,7 @@ impl Walk {
         let permit = errand.permit.clone();
         match self.deliver_stream_too(&mut errand, trail).await {
             Ok((sent, lesson)) => Ok(permitted(permit, self.respond(errand, sent, lesson))),
-            Err(Stop::Answered(answer)) => Ok(permitted(permit, self.relay.say(&errand.exchange, answer))),
+            Err(Stop::Answered(answer)) => Ok(permitted(permit, self.relay.show(&errand.exchange, answer))),
             Err(Stop::Refused(cause)) => {
                 let permit = permit.filter(|_| !errand.ran);
                 Err(refunded(permit, cause).to(errand.exchange.asker))

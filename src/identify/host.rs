@@ -93,6 +93,7 @@ mod tests {
             trusted_proxies: config.trusted_proxies,
             allowed_hosts: config.allowed_hosts,
             allowed_origins: config.allowed_origins,
+            public_url: None,
         }
     }
 
@@ -103,7 +104,13 @@ mod tests {
             request = request.header(*name, *value);
         }
         let peer: std::net::SocketAddr = peer.parse().unwrap();
-        let connection = Connection { peer, hop: Arc::new(Hop::new(peer)), loopback: peer.ip().is_loopback() };
+        let connection = Connection {
+            peer,
+            hop: Arc::new(Hop::new(peer)),
+            loopback: peer.ip().is_loopback(),
+            secure: false,
+            certificate: None,
+        };
         let request = request.body(()).unwrap();
         check((request.headers(), request.uri()), settings, &connection).is_ok()
     }

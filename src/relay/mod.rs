@@ -16,9 +16,10 @@ mod signal;
 mod streams;
 mod usable;
 mod veiled;
+mod wires;
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -297,14 +298,21 @@ impl Relay {
         response
     }
 
-    /// An answer of our own, which no backend gave just now.
+    /// An answer of our own.
     #[must_use]
-    pub fn say(&self, exchange: &Exchange, answer: Answer) -> Response<RelayBody> {
-        let whole = veiled::whole(exchange, answer.whole.unwrap_or_default(), is_stream(&answer.headers));
-        let mut response = Response::new(RelayBody::whole(whole));
+    pub fn say(&self, answer: Answer) -> Response<RelayBody> {
+        let mut response = Response::new(RelayBody::whole(answer.whole.unwrap_or_default()));
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
         response
+    }
+
+    /// An answer that a backend has given before, as this caller is shown it.
+    #[must_use]
+    pub fn show(&self, exchange: &Exchange, answer: Answer) -> Response<RelayBody> {
+        let is_stream = is_stream(&answer.headers);
+        let whole = answer.whole.map(|whole| veiled::whole(exchange, whole, is_stream));
+        self.say(Answer { whole, ..answer })
     }
 
     /// An answer that comes later, in a stream of events that begins now.
@@ -351,27 +359,6 @@ impl Relay {
             welcome: exchange.and_then(|exchange| Welcome::of(exchange, &self.clock)),
         }
     }
-
-    fn wire(&self, pool: &Pool, settings: &Arc<PoolSettings>) -> Wire {
-        let mut wires = self.wires();
-        let made = wires.iter().find(|(id, made_for, _)| *id == pool.id && is_same(made_for, settings));
-        if let Some((_, _, wire)) = made {
-            return wire.clone();
-        }
-        wires.retain(|(id, _, _)| *id != pool.id);
-        let wire = Wire::new(wire_settings(settings), self.clock.clone());
-        wires.push((pool.id, Arc::clone(settings), wire.clone()));
-        wire
-    }
-
-    fn wires(&self) -> std::sync::MutexGuard<'_, Vec<(PoolId, Arc<PoolSettings>, Wire)>> {
-        self.wires.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether a wire that was made for one will do for the other. Usually it is the very same.
-fn is_same(made_for: &Arc<PoolSettings>, settings: &Arc<PoolSettings>) -> bool {
-    Arc::ptr_eq(made_for, settings) || **made_for == **settings
 }
 
 /// Whether a failure says something of the backend's health. What one call alone can bring about does not: else one bad
@@ -385,15 +372,4 @@ const fn is_suspicious(error: &WireError) -> bool {
             | WireError::Truncated { .. }
             | WireError::NoAnswer { reused: true, .. }
     )
-}
-
-fn wire_settings(pool: &PoolSettings) -> crate::wire::Settings {
-    crate::wire::Settings {
-        connect_timeout: pool.connect_timeout,
-        head_timeout: None,
-        idle_timeout: pool.idle_timeout,
-        max_in_flight_per_backend: pool.max_connections,
-        idle_unstated: pool.idle_timeout,
-        ..crate::wire::Settings::default()
-    }
 }

@@ -1,7 +1,16 @@
 // Owns: an OAuth client provider for the TypeScript SDKs that needs no browser: where a person would
-// be sent to the authorization server, it follows the redirect itself and keeps the answer.
+// be sent to the authorization server, it follows the redirects itself and keeps the answer.
 
 const CALLBACK = 'http://127.0.0.1:9/callback';
+const MOST_HOPS = 10;
+
+function keepCookie(cookies, set) {
+  const [pair, ...attributes] = set.split(';');
+  const [name, value] = pair.split(/=(.*)/s);
+  const gone = attributes.some((attribute) => /^\s*expires=Thu, 01 Jan 1970/i.test(attribute));
+  if (gone) cookies.delete(name);
+  else cookies.set(name, value);
+}
 
 export class HeadlessProvider {
   steps = [];
@@ -61,13 +70,25 @@ export class HeadlessProvider {
     this.#note('discovered', { resource: state.resourceMetadata?.resource, issuer: state.authorizationServerUrl });
   }
 
+  /** Goes where a browser would: through login and consent, with the cookies that are set on the way, until it is sent back. */
   async redirectToAuthorization(url) {
-    const response = await fetch(url, { redirect: 'manual' });
-    await response.body?.cancel();
-    const back = response.headers.get('location');
-    if (response.status !== 302 || !back?.startsWith(CALLBACK)) throw new Error(`no consent: HTTP ${response.status}`);
-    this.answer = new URL(back).searchParams;
-    this.#note('authorized', { resource: url.searchParams.get('resource') });
+    const cookies = new Map();
+    let next = new URL(url);
+    for (let hops = 0; hops < MOST_HOPS; hops += 1) {
+      const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+      const response = await fetch(next, { redirect: 'manual', headers: cookie ? { cookie } : {} });
+      await response.body?.cancel();
+      for (const set of response.headers.getSetCookie()) keepCookie(cookies, set);
+      const to = response.headers.get('location');
+      if (![302, 303].includes(response.status) || !to) throw new Error(`no consent: HTTP ${response.status} at ${next.pathname}`);
+      if (to.startsWith(CALLBACK)) {
+        this.answer = new URL(to).searchParams;
+        this.#note('authorized', { resource: url.searchParams.get('resource'), scope: url.searchParams.get('scope') });
+        return;
+      }
+      next = new URL(to, next);
+    }
+    throw new Error('no consent: sent from one page to the next');
   }
 
   #note(step, detail = {}) {
