@@ -4,7 +4,9 @@
 mod support;
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
+use support::backend::{Kind, respond};
 use support::session::modern_call;
 use support::tls::{Authority, Files, Issued, Wanted};
 use support::{Backend, Connection, Gateway, Setup, wait_for};
@@ -78,12 +80,14 @@ const FIELDS: [&str; 4] = ["-H", "Content-Type: application/json", "-H", "Accept
 fn both_http_versions_are_served_over_tls() {
     let secure = secure(|_| (), &["allowed_hosts = ['mcp.example']"]);
     for (flag, version) in [("--http1.1", "HTTP/1.1 200"), ("--http2", "HTTP/2 200")] {
-        let answered = secure.curl(&[&[flag, "--data", BODY], &FIELDS[..]].concat(), "/mcp");
-        let text = text(&answered);
-        assert!(text.starts_with(version) && text.contains("\"id\":7"), "{flag}: {text}");
+        for newest in ["1.2", "1.3"] {
+            let answered = secure.curl(&[&[flag, "--tls-max", newest, "--data", BODY], &FIELDS[..]].concat(), "/mcp");
+            let text = text(&answered);
+            assert!(text.starts_with(version) && text.contains("\"id\":7"), "{flag} {newest}: {text}");
+        }
     }
     let received = secure.backend.received();
-    assert_eq!(received.len(), 2);
+    assert_eq!(received.len(), 4);
     for request in received {
         assert_eq!(request.header("x-forwarded-proto"), Some("https"));
         let forwarded = request.header("forwarded").unwrap();
@@ -276,6 +280,63 @@ fn a_handshake_that_never_ends_is_ended() {
     secure.gateway.log.wait("not set up in time", 2);
     // Their place is free again.
     assert!(secure.serves(None));
+}
+
+#[test]
+fn only_so_many_handshakes_are_under_way() {
+    let secure = secure(|_| (), &["tls.max_handshakes = 1", "threads = 1"]);
+    let config = secure.authority.trusted_by(None);
+    let first = Connection::hello(secure.gateway.addr, "localhost", &config);
+    first.await_bytes();
+    // The second one's turn comes when the first one is gone.
+    let mut second = Connection::hello(secure.gateway.addr, "localhost", &config);
+    assert!(second.is_quiet_for(Duration::from_millis(300)));
+    drop(first);
+    second.await_bytes();
+    drop(second);
+    assert!(secure.serves(None));
+}
+
+#[test]
+fn sessions_are_taken_up_again_unless_clients_show_certificates() {
+    let again = |secure: &Secure, own: Option<&Issued>| {
+        let config = secure.authority.trusted_by(own);
+        let connect = || {
+            let mut connection = Connection::secure(secure.gateway.addr, "localhost", &config).unwrap();
+            connection.send(&modern_call("1", "echo"));
+            assert_eq!(connection.answer().status, 200);
+            connection.was_resumed()
+        };
+        (connect(), connect())
+    };
+    assert_eq!(again(&secure(|_| (), &[]), None), (false, true));
+    let clients = Authority::new("clients");
+    let keys = ["tls.client_certificates = 'optional'", "tls.client_ca_file = '{}clients.pem'"];
+    let asking = secure(|files| drop(files.write("clients.pem", &clients.cert)), &keys);
+    assert_eq!(again(&asking, Some(&clients.client("a"))), (false, false));
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_let_go() {
+    let large = Backend::new("a", Kind::Modern, |request, stream| {
+        let body = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{{\"content\":[],\"more\":\"{}\"}}}}",
+            "x".repeat(16 << 20)
+        );
+        (request.call() == "tools/call").then(|| respond(stream, 200, &[], "application/json", body.as_bytes()))
+    });
+    let (authority, files) = (Authority::new("servers"), Files::new());
+    let [cert, key] = files.pair("server", &authority.server(&["localhost"]));
+    let setup = Setup::of(&[large.url()]).key(&format!("tls = {{ cert_file = '{cert}', key_file = '{key}' }}"));
+    let gateway = setup.key("bounds.write_timeout = '500ms'").start();
+    let mut client = Connection::secure(gateway.addr, "localhost", &authority.trusted_by(None)).unwrap();
+    client.send(&modern_call("1", "echo"));
+    client.await_bytes();
+    wait_for("the connection is closed", || gateway.admin("/backends").json()["connections"] == 0);
+    // One that takes it gets it all.
+    let mut client = Connection::secure(gateway.addr, "localhost", &authority.trusted_by(None)).unwrap();
+    client.send(&modern_call("1", "echo"));
+    assert!(client.answer().body.len() > 16 << 20);
 }
 
 #[test]

@@ -154,6 +154,26 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Connects, says the first words of a handshake, and nothing more.
+    pub fn hello(addr: SocketAddr, name: &str, config: &Arc<rustls::ClientConfig>) -> Self {
+        let mut connection = Self::to(addr);
+        let name = name.to_owned().try_into().expect("the test knows a name");
+        let mut tls = rustls::ClientConnection::new(Arc::clone(config), name).expect("the configuration is good");
+        tls.write_tls(&mut connection.stream).expect("the other end reads");
+        connection
+    }
+
+    /// Whether the handshake took up an earlier session.
+    pub fn was_resumed(&self) -> bool {
+        let kind = self.tls.as_ref().and_then(|tls| tls.handshake_kind());
+        kind == Some(rustls::HandshakeKind::Resumed)
+    }
+
+    /// Waits for something to read, without taking it.
+    pub fn await_bytes(&self) {
+        assert!(self.stream.peek(&mut [0]).expect("something comes") > 0);
+    }
+
     /// What the other end has shown.
     pub fn certificate(&self) -> Vec<u8> {
         let shown = self.tls.as_ref().and_then(|tls| tls.peer_certificates()?.first());
