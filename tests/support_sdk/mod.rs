@@ -29,6 +29,8 @@ pub fn sdk() -> PathBuf {
     for stamp in ["node_modules/.stamp", ".venv-v1/.stamp", ".venv-v2/.stamp"] {
         assert!(directory.join(stamp).exists(), "the SDKs are not installed: run tests/sdk/install.sh first");
     }
+    let issuer = directory.join("../oauth/node_modules/.stamp");
+    assert!(issuer.exists(), "the OAuth server is not installed: run tests/oauth/install.sh first");
     directory
 }
 

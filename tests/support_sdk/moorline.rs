@@ -79,6 +79,11 @@ impl Moorline {
         eventually("the news of the backends", || self.backends().iter().all(|one| one["up"] == up).then_some(()));
     }
 
+    /// All that it has logged so far.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
     pub fn terminate(&self) {
         self.process.signal("-TERM");
     }
