@@ -127,3 +127,16 @@ fn one_line(json: &Bytes) -> Bytes {
     }
     json.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_over_several_lines_becomes_one() {
+        let one = one_line(&Bytes::from_static(b"{\r\n  \"a\": \"b\\n\"\n}\n"));
+        assert_eq!(one, "{    \"a\": \"b\\n\" } ");
+        let same = Bytes::from_static(b"{\"a\":1}");
+        assert_eq!(one_line(&same).as_ptr(), same.as_ptr(), "not copied");
+    }
+}
