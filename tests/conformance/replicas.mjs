@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Starts replicas of one kind of server on free ports.
 //
-//   node replicas.mjs --kind ts|py|everything [--count 3] [--cache-ttl MS]
+//   node replicas.mjs --kind ts|ts-any-host|py|everything [--count 3] [--cache-ttl MS]
 //
 // Prints one line of JSON, {"kind":…,"replicas":[{"name":…,"url":…,"pid":…}]},
 // and stops all of them when stdin closes or on SIGTERM.
@@ -33,6 +33,8 @@ function startOne(kind, name, { cacheTtl }) {
   switch (kind) {
     case 'ts':
       return startFixture(name, nodeBinary(), ['server-ts.mjs', '--cache-ttl', String(cacheTtl)]);
+    case 'ts-any-host':
+      return startFixture(name, nodeBinary(), ['server-ts.mjs', '--any-host']);
     case 'py':
       return startFixture(name, join(HERE, '.venv', 'bin', 'python'), ['server-py.py']);
     case 'everything':

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { compareRuns, isRegression, table } from './compare.mjs';
 import { answersOk, freePort, start, stop, waitFor } from './processes.mjs';
+import { proveRebinding } from './rebinding.mjs';
 import { startReplicas, stopReplicas } from './replicas.mjs';
 import { passedCount, runSuite } from './suite.mjs';
 
@@ -120,6 +121,12 @@ async function main() {
     total.passed += counts.passed;
     total.failed += counts.failed;
   }
+  const rebinding = await proveRebinding(async (replicas) => {
+    const { child, url } = await startMoorline(binary, replicas);
+    return { url, stop: () => stop(child) };
+  });
+  total.passed += rebinding.passed;
+  total.failed += rebinding.failed;
   console.log(`conformance: ${total.passed} passed, ${total.failed} failed`);
   process.exit(total.failed === 0 ? 0 : 1);
 }

@@ -30,7 +30,7 @@ async function readBody(req) {
 }
 
 async function handle(state, modern, req, res) {
-  if (!validHost(req, res) || !validOrigin(req, res)) return undefined;
+  if (!state.anyHost && (!validHost(req, res) || !validOrigin(req, res))) return undefined;
   if (new URL(req.url, 'http://localhost').pathname !== '/mcp') {
     return refuse(res, 404, -32000, 'Not Found');
   }
@@ -51,9 +51,12 @@ function main() {
       port: { type: 'string', default: process.env.PORT ?? '0' },
       name: { type: 'string', default: `ts-${process.pid}` },
       'cache-ttl': { type: 'string', default: '0' },
+      // Leaves the check of Host and Origin to whoever stands in front.
+      'any-host': { type: 'boolean', default: false },
     },
   });
   const state = new ReplicaState({ name: values.name, cacheTtlMs: Number(values['cache-ttl']) });
+  state.anyHost = values['any-host'];
   const handler = createMcpHandler(() => buildServer(state), { legacy: 'reject' });
   state.modernNotify = handler.notify;
   const modern = toNodeHandler(handler);
