@@ -12,11 +12,11 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::auth::{Denied, Gates};
 use crate::config::AllowRule;
-use crate::exchange::{Answer, Ask, Call, Exchange, Said, WELL_KNOWN};
+use crate::exchange::{Answer, Ask, Call, Exchange, IDENTITY_KEYS, Said, WELL_KNOWN};
 use crate::reject::{Cause, Challenge};
 use rules::{Refused, Rules};
 
-/// How long clients may keep the metadata.
+/// How long such documents may be kept.
 const METADATA_AGE: &str = "max-age=300";
 
 /// What opens a notification stream is called so where a rule names it.
@@ -52,16 +52,22 @@ impl Authorize {
         self.rules.store(Arc::new(Rules::new(settings)));
     }
 
-    /// The pool's own description as a protected resource (RFC 9728 §3), where that is asked for and is ours to give.
+    /// What a pool publishes of itself, where that is asked for and is ours to give: its description as a protected resource
+    /// (RFC 9728 §3), and the key by which its backends verify who calls.
     #[must_use]
     pub fn document(&self, exchange: &Exchange) -> Option<Answer> {
-        let asked = matches!(exchange.ask, Ask::Plain) && exchange.uri.path().starts_with(WELL_KNOWN);
-        if !asked || exchange.method != Method::GET {
+        let path = exchange.uri.path();
+        if !matches!(exchange.ask, Ask::Plain) || exchange.method != Method::GET {
             return None;
         }
-        let rules = self.rules.load();
-        let resource = exchange.resource(rules.public_url.as_ref())?;
-        let document = self.gates.of(exchange.pool.id)?.metadata(&resource)?;
+        let document = if path.starts_with(IDENTITY_KEYS) {
+            self.gates.of(exchange.pool.id)?.identity_keys()?
+        } else if path.starts_with(WELL_KNOWN) {
+            let resource = exchange.resource(self.rules.load().public_url.as_ref()).unwrap_or_default();
+            self.gates.of(exchange.pool.id)?.metadata(&resource)?
+        } else {
+            return None;
+        };
         let mut headers = HeaderMap::with_capacity(2);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(METADATA_AGE));

@@ -31,6 +31,9 @@ use crate::store::Berth;
 /// Where a protected resource describes itself (RFC 9728 §3). Such a path belongs to the pool whose path it ends with.
 pub const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
+/// Where the key is published by which backends verify who calls; the pool's path follows.
+pub const IDENTITY_KEYS: &str = "/.well-known/moorline-identity";
+
 /// One client request on its walk.
 #[derive(Debug)]
 pub struct Exchange {

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap};
 use http::request::Parts;
 
 use super::{Connection, Identify, Settings};
 use crate::auth::{Denied, Gate, IDENTITY_FIELDS, Principal};
 use crate::config::{AuthMode, CredentialPolicy};
-use crate::exchange::{Origin, WELL_KNOWN, metadata_url};
+use crate::exchange::{IDENTITY_KEYS, Origin, WELL_KNOWN, metadata_url};
 use crate::fleet::Pool;
 use crate::reject::{Cause, Challenge};
 
@@ -33,10 +34,14 @@ impl Identify {
             parts.headers.remove(name);
         }
         let gate = self.gates.of(pool.id).ok_or(Cause::IdentityAway)?;
+        let asks_for = |document: &str| parts.method == Method::GET && parts.uri.path().starts_with(document);
+        if asks_for(IDENTITY_KEYS) {
+            return gate.identity_keys().map(|_| None).ok_or(Cause::NoSuchPath);
+        }
         if gate.is_open() {
             return Ok(None);
         }
-        if parts.uri.path().starts_with(WELL_KNOWN) && gate.publishes() {
+        if asks_for(WELL_KNOWN) && gate.publishes() {
             return Ok(None);
         }
         match gate.check(&parts.headers, connection.certificate.as_deref()).await {

@@ -23,7 +23,7 @@ pub use cors::Cors;
 use crate::auth::Gates;
 use crate::clock::Clock;
 use crate::config::{AddressRange, Bounds};
-use crate::exchange::{Ask, Call, Caller, Certificate, Exchange, Hop, Said, WELL_KNOWN};
+use crate::exchange::{Ask, Call, Caller, Certificate, Exchange, Hop, IDENTITY_KEYS, Said, WELL_KNOWN};
 use crate::fleet::Fleet;
 use crate::mcp::accept::Accepts;
 use crate::mcp::envelope::{self, Body, Kind, Message};
@@ -169,7 +169,7 @@ impl Facts {
 
 /// Well-known documents belong to the pool that their path ends with (RFC 9728 §3.1).
 fn pool_path(path: &str) -> &str {
-    match path.strip_prefix(WELL_KNOWN) {
+    match [WELL_KNOWN, IDENTITY_KEYS].into_iter().find_map(|known| path.strip_prefix(known)) {
         Some("") => "/",
         Some(rest) => rest,
         None => path,
@@ -178,12 +178,12 @@ fn pool_path(path: &str) -> &str {
 
 /// Returns whether the request is for something that is relayed as it stands.
 fn check_method(parts: &Parts) -> Result<bool, Cause> {
-    let well_known = parts.uri.path().starts_with(WELL_KNOWN);
+    let well_known = [WELL_KNOWN, IDENTITY_KEYS].iter().any(|known| parts.uri.path().starts_with(known));
     match parts.method {
         Method::OPTIONS => Ok(true),
         Method::GET if well_known => Ok(true),
         Method::GET if !Accepts::of(&parts.headers).event_stream => Err(Cause::NotAcceptable),
-        Method::POST if well_known => Err(Cause::MethodNotAllowed),
+        _ if well_known => Err(Cause::MethodNotAllowed),
         Method::POST | Method::GET | Method::DELETE => Ok(false),
         _ => Err(Cause::MethodNotAllowed),
     }
