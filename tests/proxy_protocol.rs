@@ -72,6 +72,23 @@ fn limits_count_the_client_behind_the_proxy() {
 }
 
 #[test]
+fn connections_count_for_the_client_behind_the_proxy() {
+    let backend = Backend::modern("a");
+    let gateway = gateway(&backend, &["trusted_proxies = ['127.0.0.1']", "bounds.max_connections_per_address = 1"]);
+    let through = |header: &[u8]| {
+        let mut connection = gateway.connect();
+        connection.offer(&[header, &modern_call("1", "echo")].concat());
+        connection.try_answer().map(|answer| (answer.status, connection))
+    };
+    let first = through(V1);
+    assert_eq!(first.as_ref().map(|(status, _)| *status), Some(200));
+    assert!(through(&v2(1)).is_none());
+    assert!(through(b"PROXY TCP4 203.0.113.8 198.51.100.1 56324 443\r\n").is_some());
+    drop(first);
+    wait_for("the place is free again", || through(V1).is_some());
+}
+
+#[test]
 fn a_proxy_that_speaks_for_itself_is_its_own_client() {
     let backend = Backend::modern("a");
     let gateway = gateway(&backend, &["trusted_proxies = ['127.0.0.1']"]);

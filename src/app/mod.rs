@@ -320,15 +320,16 @@ impl Shared {
     fn start_workers(&self, config: &Config) -> io::Result<Arc<Workers>> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = if config.threads == 0 { cores } else { config.threads };
+        let admission = Arc::new(Admission::new(door_rules(config), Arc::clone(self.observe.metrics())));
         let plans = (0..threads).map(|_| Plan {
             walk: self.walk(),
             fleet: Arc::clone(&self.fleet),
             drain: self.drain.clone(),
             bounds: config.bounds,
             doors: Arc::clone(&self.certificates.doors),
+            admission: Arc::clone(&admission),
         });
-        let door = Admission::new(door_rules(config), Arc::clone(self.observe.metrics()));
-        Workers::start(plans.collect(), door).map(Arc::new)
+        Workers::start(plans.collect(), Arc::clone(&admission)).map(Arc::new)
     }
 
     fn new_relay(&self) -> Arc<Relay> {

@@ -90,6 +90,19 @@ impl Admission {
         None
     }
 
+    /// Counts a connection among those of the client for whom a trusted proxy has made it; none where that client has as many
+    /// as it may. The connection has its place among all of them already.
+    pub fn admit_for(&self, client: SocketAddr) -> Option<Inside> {
+        match self.judge(client.ip(), 0) {
+            Ok(inside) => Some(inside),
+            Err((reason, _)) => {
+                self.metrics.connections.count(reason);
+                tracing::warn!(peer = %client, reason, "connection refused");
+                None
+            }
+        }
+    }
+
     fn judge(&self, addr: IpAddr, held: usize) -> Result<Inside, (&'static str, &'static [u8])> {
         let rules = self.rules.load();
         if held >= rules.max_connections {

@@ -162,17 +162,21 @@ impl Doors {
         hello.into_stream(Arc::clone(&tls.config)).await.map_err(Refused::Handshake)
     }
 
-    /// Counts a connection that did not come in, and says why.
-    pub fn turn_away(&self, connection: &Connection, door: Door, why: &Refused) {
+    /// Counts a connection that did not come in, and says why, in the log and in a word.
+    pub fn turn_away(&self, connection: &Connection, door: Door, why: &Refused) -> Option<&'static str> {
         let peer = connection.peer;
         let (count, reason) = match why {
-            Refused::Silent => return tracing::trace!(%peer, "connection ended"),
+            Refused::Silent => {
+                tracing::trace!(%peer, "connection ended");
+                return None;
+            }
             Refused::Proxied(_) => (&self.turned_away.proxied, "proxy_header"),
             Refused::Late if !door.tls => (&self.turned_away.proxied, "proxy_header"),
             _ => (&self.turned_away.handshakes, "tls_handshake"),
         };
         count.fetch_add(1, Ordering::Relaxed);
         tracing::info!(%peer, reason, error = %why, "connection refused");
+        Some(reason)
     }
 }
 

@@ -44,7 +44,7 @@ const REST: Duration = Duration::from_millis(50);
 pub struct Workers {
     workers: Vec<Worker>,
     connections: Arc<AtomicUsize>,
-    admission: Admission,
+    admission: Arc<Admission>,
     /// How many listeners are open.
     open: watch::Sender<usize>,
 }
@@ -68,7 +68,7 @@ impl Workers {
     ///
     /// # Errors
     /// What the system says where it gives no thread.
-    pub fn start(plans: Vec<Plan>, admission: Admission) -> io::Result<Self> {
+    pub fn start(plans: Vec<Plan>, admission: Arc<Admission>) -> io::Result<Self> {
         let connections = Arc::new(AtomicUsize::new(0));
         let open = watch::Sender::new(0);
         let start = |(number, plan)| Worker::start(number, plan, &connections, open.subscribe());

@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
+use super::admission::Admission;
 use super::door::{Door, Doors, Entered, Refused};
 use super::during::During;
 use super::frames::{Flood, Frames};
@@ -46,6 +47,7 @@ pub struct Server {
     drain: Drain,
     bounds: Bounds,
     doors: Arc<Doors>,
+    admission: Arc<Admission>,
 }
 
 /// While this instance goes, a new connection's first request is waited for so long.
@@ -57,8 +59,13 @@ type Served = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 type Answer = Response<During<Observed<RelayBody>>>;
 
 impl Server {
-    pub fn new(walk: Arc<Walk>, fleet: Arc<Fleet>, drain: Drain, (bounds, doors): (Bounds, Arc<Doors>)) -> Self {
-        Self { walk, fleet, drain, bounds, doors }
+    pub fn new(
+        walk: Arc<Walk>,
+        fleet: Arc<Fleet>,
+        drain: Drain,
+        (bounds, doors, admission): (Bounds, Arc<Doors>, Arc<Admission>),
+    ) -> Self {
+        Self { walk, fleet, drain, bounds, doors, admission }
     }
 
     /// Serves a connection to its end.
@@ -90,6 +97,7 @@ impl Server {
         (mut connection, door): (Connection, Door),
         guard: Arc<Guard>,
     ) -> Served {
+        let peer = connection.peer;
         let stream = TcpStream::from_std(stream)?;
         stream.set_nodelay(true)?;
         let limit = self.bounds.header_timeout;
@@ -100,10 +108,17 @@ impl Server {
         let Entered { stream, agreed_h2 } = match entered.unwrap_or(Err(Refused::Late)) {
             Ok(entered) => entered,
             Err(why) => {
-                self.doors.turn_away(&connection, door, &why);
+                if let Some(reason) = self.doors.turn_away(&connection, door, &why) {
+                    self.walk.observe.metrics().connections.count(reason);
+                }
                 return Ok(());
             }
         };
+        // Who came through a trusted proxy was let in as one of the proxy's, which are not counted.
+        let inside = (connection.peer != peer).then(|| self.admission.admit_for(connection.peer));
+        if matches!(inside, Some(None)) {
+            return Ok(());
+        }
         match (stream, agreed_h2) {
             (Stream::Plain(stream), None) => self.speak(stream, connection, guard).await,
             (stream, agreed_h2) => self.converse(stream, agreed_h2 == Some(true), (connection, guard)).await,

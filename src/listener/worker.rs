@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
-use super::admission::Inside;
+use super::admission::{Admission, Inside};
 use super::door::{Door, Doors};
 use super::guard::Guard;
 use super::serve::Server;
@@ -43,6 +43,8 @@ pub struct Plan {
     pub bounds: Bounds,
     /// How connections come in.
     pub doors: Arc<Doors>,
+    /// How many may.
+    pub admission: Arc<Admission>,
 }
 
 /// A connection on its way to a thread, counted there already, so that a burst spreads.
@@ -133,7 +135,7 @@ async fn parted(drain: &Drain, listeners: &mut watch::Receiver<usize>) {
 }
 
 async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>, mut listeners: watch::Receiver<usize>) {
-    let Plan { walk, fleet, drain, bounds, doors } = plan;
+    let Plan { walk, fleet, drain, bounds, doors, admission } = plan;
     let relay = tasks::spawn("relay", Arc::clone(&walk.relay).keep());
     let sweep: Arc<Sweep<Guard>> = Arc::default();
     let swept = Arc::clone(&sweep);
@@ -145,7 +147,7 @@ async fn work(plan: Plan, mut handed: mpsc::Receiver<Handed>, mut listeners: wat
         }
     });
     let metrics = Arc::clone(walk.observe.metrics());
-    let server = Arc::new(Server::new(Arc::new(walk), fleet, drain.clone(), (bounds, doors)));
+    let server = Arc::new(Server::new(Arc::new(walk), fleet, drain.clone(), (bounds, doors, admission)));
     let mut crew = Crew::default();
     let mut parted = pin!(parted(&drain, &mut listeners));
     loop {
