@@ -7,6 +7,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { keepsOut, startBearer, writeIdentity } from './bearer.mjs';
 import { compareRuns, isRegression, table } from './compare.mjs';
 import { answersOk, freePort, start, stop, waitFor } from './processes.mjs';
 import { proveRebinding } from './rebinding.mjs';
@@ -16,6 +17,8 @@ import { passedCount, runSuite } from './suite.mjs';
 const KINDS = ['ts', 'py', 'everything'];
 const SPECS = ['2025-06-18', '2025-11-25', '2026-07-28'];
 const REPLICAS = 3;
+// With whose servers the suite runs once more with tokens.
+const KNOWN = 'ts';
 
 // How many scenarios must pass directly; a fixture that decays must not go unnoticed.
 const FLOOR = {
@@ -70,6 +73,29 @@ async function runThrough(kind, binary) {
   }
 }
 
+// The same with callers who must show a token.
+async function runKnown(kind, binary) {
+  const replicas = await startReplicas(kind, REPLICAS, { prefix: `${kind}-known` });
+  const identity = await writeIdentity(replicas.map(({ url }) => url));
+  let child;
+  let bearer;
+  try {
+    const [port, adminPort] = [await freePort(), await freePort()];
+    child = start(binary, ['serve', '--config', await identity.write(port, adminPort)]);
+    const ready = `http://127.0.0.1:${adminPort}/readyz`;
+    await waitFor(child, () => answersOk(ready), { what: `${binary} (${ready})` });
+    const url = `http://127.0.0.1:${port}/mcp`;
+    if (!(await keepsOut(url))) throw new Error('somebody without a token was let in');
+    bearer = await startBearer(url, identity.token);
+    return await runSpecs(bearer.url, `${kind} with tokens`);
+  } finally {
+    if (bearer) await bearer.stop();
+    if (child) await stop(child);
+    await stopReplicas(replicas);
+    await identity.remove();
+  }
+}
+
 function judge(kind, direct, through) {
   const counts = { passed: 0, failed: 0 };
   SPECS.forEach((spec, at) => {
@@ -120,6 +146,13 @@ async function main() {
     const counts = judge(kind, direct, through);
     total.passed += counts.passed;
     total.failed += counts.failed;
+    if (kind === KNOWN) {
+      const known = await runKnown(kind, binary);
+      await keep(values.out, kind, { known });
+      const counts = judge(`${kind} with tokens`, direct, known);
+      total.passed += counts.passed;
+      total.failed += counts.failed;
+    }
   }
   const rebinding = await proveRebinding(async (replicas) => {
     const { child, url } = await startMoorline(binary, replicas);
