@@ -132,7 +132,12 @@ pub fn moorline(
     let rules = match rules {
         Rules::None => "",
         Rules::Cache => {
+            // Room for the known calls of `zipf` thrice over, and full before anything is measured: a cache that still fills
+            // pays for each new page of memory.
             "
+[results]
+memory = \"16MiB\"
+
 [[cache]]
 tools = [\"kept\"]
 ttl   = \"1h\"
