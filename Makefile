@@ -7,6 +7,8 @@ export CARGO_TERM_COLOR ?= auto
 MOORLINE := target/debug/moorline
 # Seconds for each fuzz target.
 FUZZ ?= 60
+# Seconds of `make soak`.
+SOAK ?= 1200
 # Names the folder of a benchmark's run: bench/runs/DATE-LABEL.
 LABEL ?= local
 CRATES := . bench fuzz
@@ -16,7 +18,7 @@ heading = @printf '\n== %s  %s\n' "$$(date +%H:%M:%S)" $(1)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help check test needs fmt fmt-check lint unit bench-unit conformance fuzz demo bench
+.PHONY: help check test needs fmt fmt-check lint unit bench-unit conformance fuzz demo bench soak sbom
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -36,10 +38,12 @@ fmt-check:
 	$(call heading,"format")
 	@for crate in $(CRATES); do (cd $$crate && cargo fmt --check) || exit 1; done
 
-lint: ## clippy; warnings are errors
+lint: ## clippy, warnings are errors; and what may be among the dependencies (deny.toml)
 	$(call heading,"clippy")
 	cargo clippy --locked --all-targets -- -D warnings
 	cd bench && cargo clippy --locked --all-targets -- -D warnings
+	$(call heading,"dependencies")
+	scripts/deny.sh
 
 unit: ## The Rust tests, those that drive real SDK clients included
 	$(call heading,"tests")
@@ -57,6 +61,12 @@ conformance: ## The official conformance suite, directly and through Moorline
 fuzz: ## Each fuzz target for a minute; FUZZ=600 for ten
 	$(call heading,"fuzz")
 	fuzz/run.sh $(FUZZ)
+
+soak: ## Honest and hostile load for 20 minutes; memory, tasks and descriptors must stay; SOAK=180 LABEL=name
+	cargo test --locked --test soak -- $(SOAK) $(CURDIR)/bench/runs/$(shell date +%F)-soak-$(LABEL)
+
+sbom: ## What the binary is made of, as CycloneDX: target/moorline.cdx.json
+	scripts/sbom.py >target/moorline.cdx.json
 
 demo: ## Three sample servers with Moorline in front of them
 	cargo run --release --locked -- demo

@@ -3,9 +3,41 @@
 //! [`detach`], for short work that bounds itself in time.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+
+/// How many tasks have begun and not ended, in this process.
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// How many tasks have begun and not ended, in this process.
+#[must_use]
+pub fn alive() -> usize {
+    ALIVE.load(Ordering::Relaxed)
+}
+
+/// Counts one task until it has ended, or was ended.
+struct Alive;
+
+impl Alive {
+    fn begin() -> Self {
+        ALIVE.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        ALIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The work, counted while it runs.
+async fn counted<T>(work: impl Future<Output = T>) -> T {
+    let _alive = Alive::begin();
+    work.await
+}
 
 /// A running task. Aborted when dropped.
 #[derive(Debug)]
@@ -58,7 +90,7 @@ pub fn detach_if_running(name: &'static str, limit: Duration, work: impl Future<
 
 fn start(name: &'static str, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tracing::trace!(task = name, "task started");
-    tokio::spawn(work)
+    tokio::spawn(counted(work))
 }
 
 /// Lets hyper start its own helpers (HTTP/2 streams) through this module.
@@ -71,7 +103,7 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, work: F) {
-        drop(tokio::spawn(work));
+        drop(tokio::spawn(counted(work)));
     }
 }
 
@@ -85,7 +117,7 @@ impl Crew {
     /// Starts `work` as one of the crew.
     pub fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         while self.tasks.try_join_next().is_some() {}
-        self.tasks.spawn(work);
+        self.tasks.spawn(counted(work));
     }
 
     /// How many have not been seen to end.

@@ -1,4 +1,5 @@
 //! One instance, one backend that writes down all that reaches it, and what a case of the table is.
+#![allow(dead_code, reason = "each test takes the part that it needs")]
 
 use std::time::Duration;
 
@@ -41,6 +42,15 @@ impl Case {
     }
 }
 
+/// Bounds that end within the patience of a test.
+const HURRIED: [&str; 5] = [
+    "bounds.first_byte_timeout = \"700ms\"",
+    "bounds.header_timeout = \"700ms\"",
+    "bounds.body_timeout = \"700ms\"",
+    "bounds.idle_timeout = \"1s\"",
+    "bounds.write_timeout = \"1s\"",
+];
+
 /// What becomes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -67,20 +77,23 @@ impl Scene {
 
     /// With bounds that end within the patience of a test.
     pub fn hurried() -> Self {
-        Self::with(&[
-            "bounds.first_byte_timeout = \"700ms\"",
-            "bounds.header_timeout = \"700ms\"",
-            "bounds.body_timeout = \"700ms\"",
-            "bounds.idle_timeout = \"1s\"",
-            "bounds.write_timeout = \"1s\"",
-        ])
+        Self::with(&HURRIED)
+    }
+
+    /// The same, with a pool of its own for another server at `/legacy`.
+    pub fn beside(other: &Backend) -> Self {
+        Self::start(&HURRIED, |setup| setup.pool("/legacy", &[other.url()]))
     }
 
     fn with(keys: &[&str]) -> Self {
+        Self::start(keys, |setup| setup)
+    }
+
+    fn start(keys: &[&str], more: impl Fn(Setup) -> Setup) -> Self {
         let backend = Backend::new("a", Kind::Stateless, crate::responses::answer);
         let setup = Setup::of(&[backend.url()]).key("bounds.max_body = \"256KiB\"").key("log.level = \"info\"");
         let setup = keys.iter().fold(setup, |setup, key| setup.key(key));
-        Self { gateway: setup.start(), backend }
+        Self { gateway: more(setup).start(), backend }
     }
 
     pub fn run(&self, case: &Case) {
@@ -116,6 +129,11 @@ impl Scene {
             std::thread::sleep(Duration::from_millis(250));
             std::mem::replace(&mut last, now) == now
         });
+    }
+
+    /// Waits until no more descriptors are open than there were.
+    pub fn has_given_back(&self, descriptors: usize) {
+        wait_for("all descriptors are given back", || self.gateway.descriptors() <= descriptors);
     }
 
     pub fn connect(&self) -> Connection {

@@ -155,6 +155,11 @@ impl Backend {
         received.iter().filter(|request| !is_probe(request)).cloned().collect()
     }
 
+    /// Forgets what it was sent: for those who send for hours.
+    pub fn forget_received(&self) {
+        self.shared.received.lock().expect("no server thread panics").clear();
+    }
+
     /// Waits for the first request that fits.
     pub fn wait_for(&self, what: &str, fits: impl Fn(&Received) -> bool) -> Received {
         until(what, || self.received().into_iter().find(|request| fits(request)))

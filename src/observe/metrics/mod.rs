@@ -2,6 +2,7 @@
 //! all takes time. Nothing that a client can choose becomes a label.
 
 mod reasons;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("moorline");
+        registry.register_collector(Box::new(tasks::Alive));
         let mut counted = |name, help| {
             let reasons = Arc::new(Reasons::new(name, help));
             registry.register_collector(Box::new(Arc::clone(&reasons)));
