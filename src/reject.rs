@@ -48,7 +48,7 @@ pub enum Cause {
     /// The caller has not said who it is, or nothing that can be believed.
     Unauthenticated(Box<Challenge>),
     /// What the caller shows as its credential is none; the text says why.
-    BadCredential(Cow<'static, str>),
+    BadCredential(Box<Challenge>),
     /// The caller's credential does not reach this far (RFC 6750 §3.1, `insufficient_scope`).
     InsufficientScope(Box<Challenge>),
     /// The caller is known, and may not do what the text names.
@@ -258,7 +258,7 @@ impl Cause {
             Self::NotAcceptable => http("not_acceptable", 406, "the Accept header must allow application/json and text/event-stream (for GET: text/event-stream)"),
             Self::ForeignHost(header) => http("foreign_host", 403, format!("the {header} header names a host that may not use this listener; add it to allowed_hosts, or an origin to allowed_origins, if it should")),
             Self::Unauthenticated(challenge) => http("unauthenticated", if challenge.header.is_some() { 401 } else { 403 }, challenge.text.clone()),
-            Self::BadCredential(what) => http("bad_credential", 400, what.clone()),
+            Self::BadCredential(challenge) => http("bad_credential", 400, challenge.text.clone()),
             Self::InsufficientScope(challenge) => http("insufficient_scope", 403, challenge.text.clone()),
             Self::NotAllowed(what) => http("not_allowed", 403, format!("`{what}` is not for this caller; ask whoever runs this gateway for the right to use it")),
             Self::IdentityAway => http("identity_away", 503, "who you are cannot be checked at the moment; try again shortly"),
@@ -298,7 +298,9 @@ impl Reject {
         }
         match &self.cause {
             Cause::Limited(limited) => headers.extend(limited.headers.iter().cloned()),
-            Cause::Unauthenticated(challenge) | Cause::InsufficientScope(challenge) => {
+            Cause::Unauthenticated(challenge)
+            | Cause::InsufficientScope(challenge)
+            | Cause::BadCredential(challenge) => {
                 headers.extend(challenge.header.clone().map(|header| (WWW_AUTHENTICATE, header)));
             }
             _ => {}
@@ -355,7 +357,8 @@ impl Reject {
             OnLimit::Http => Refusals::Http,
             OnLimit::JsonRpc => Refusals::JsonRpc,
         };
-        let asks_to_log_in = matches!(self.cause, Cause::Unauthenticated(_) | Cause::InsufficientScope(_));
+        let asks_to_log_in =
+            matches!(self.cause, Cause::Unauthenticated(_) | Cause::InsufficientScope(_) | Cause::BadCredential(_));
         let can = self.cause.status() != StatusCode::NOT_FOUND && !asks_to_log_in;
         let finds_its_id = !self.asker.ids.is_empty();
         match dress {

@@ -31,7 +31,7 @@ use watcher::Watcher as ChangeWatcher;
 
 use crate::admin::{Admin, Gate};
 use crate::auth::Gates;
-use crate::authorize::Authorize;
+use crate::authorize::{self, Authorize};
 use crate::cache::Cache;
 use crate::clock::{Chance, Clock};
 use crate::config::{Config, Refusals};
@@ -191,13 +191,8 @@ impl App {
     /// Takes a new configuration, keeping sessions, connections and what is known of backends. Keys that need a restart
     /// stay as they were, and are named in the log.
     pub async fn reload(&self, new: Config) {
-        // First: no pool is served to whom its gate has not been told of.
-        if let Err(error) = self.shared.gates.reconfigure(&gate_settings(&new)) {
-            let error = &error as &dyn std::error::Error;
-            return tracing::error!(error, "the new configuration is refused, the old one stays");
-        }
-        if let Err(error) = self.shared.certificates.renew(&new) {
-            return tracing::error!(%error, "the new configuration is refused, the old one stays");
+        if let Err(error) = self.admit_nobody_else(&new) {
+            return tracing::error!(error = &*error, "the new configuration is refused, the old one stays");
         }
         let new = Arc::new(new);
         let old = self.config.swap(Arc::clone(&new));
@@ -205,26 +200,45 @@ impl App {
             tracing::warn!(key, "this change takes effect at the next restart");
         }
         let before: Vec<_> = self.shared.fleet.pools().iter().map(|pool| pool.id).collect();
-        self.shared.fleet.reconfigure(&new.pools);
-        self.shared.certificates.equip(&self.shared.fleet);
+        self.take_over(&old, &new);
         for pool in self.shared.fleet.pools().iter() {
             discover::refresh(pool, &self.resolver, &self.shared.clock).await;
             if !before.contains(&pool.id) {
                 self.follow_pool(pool);
             }
         }
-        self.shared.identify.reconfigure(identify_settings(&new));
-        self.shared.authorize.reconfigure(authorize_settings(&new));
-        self.shared.sessions.reconfigure(new.session);
-        self.shared.cache.reconfigure(&cache_settings(&new));
-        self.shared.limit.reconfigure(&limit_settings(&new));
+        tracing::info!("configuration reloaded");
+    }
+
+    /// Reads the files that a new configuration names, and puts up its gates: no pool is served whose gate is not there.
+    fn admit_nobody_else(&self, new: &Config) -> Result<(), Box<dyn std::error::Error>> {
+        // Nothing is taken over before all of it is known to be good.
+        check(new)?;
+        self.shared.gates.reconfigure(&gate_settings(new))?;
+        Ok(self.shared.certificates.renew(new)?)
+    }
+
+    /// Gives every station its new settings, at once and with nothing to wait for: what a pool may be asked for is known before it
+    /// is served.
+    fn take_over(&self, old: &Config, new: &Config) {
+        let shared = &self.shared;
+        let rules = authorize_settings(new);
+        // Rules name pools, which may change their names: until they have, both the old rules and the new ones hold.
+        let both = old.allow.iter().chain(&new.allow).cloned().collect();
+        shared.authorize.reconfigure(authorize::Settings { allow: both, ..rules.clone() });
+        shared.identify.reconfigure(identify_settings(new));
+        shared.sessions.reconfigure(new.session);
+        shared.cache.reconfigure(&cache_settings(new));
+        shared.limit.reconfigure(&limit_settings(new));
         if let Some(counters) = &self.shared_counters {
             counters.reconfigure(new.limits.when_away);
         }
-        self.shared.relay.store(Arc::new(relay_settings(&new)));
-        self.shared.refusals.store(Arc::new(new.refusals));
-        self.workers.reconfigure(door_rules(&new));
-        tracing::info!("configuration reloaded");
+        shared.relay.store(Arc::new(relay_settings(new)));
+        shared.refusals.store(Arc::new(new.refusals));
+        self.workers.reconfigure(door_rules(new));
+        shared.fleet.reconfigure(&new.pools);
+        shared.certificates.equip(&shared.fleet);
+        shared.authorize.reconfigure(rules);
     }
 
     /// Waits until no request is in flight.

@@ -14,7 +14,7 @@ use super::keyring::{self, Keyring};
 use super::principal::Principal;
 use super::{shown, token};
 use crate::clock::Clock;
-use crate::config::{AuthMode, AuthSettings, CertificateName};
+use crate::config::{AuthMode, AuthSettings, CertificateName, IdentitySettings};
 
 /// Clients ask for it by themselves; it is never what a resource needs (MCP 2026-07-28, Refresh Tokens).
 const OFFLINE: &str = "offline_access";
@@ -106,6 +106,17 @@ impl Gate {
         if let Some(principal) = principal {
             self.teller.tell(principal, audience, headers);
         }
+    }
+
+    /// Whether a request says of its caller all that is configured to be said: what is longer than a field may be is not.
+    #[must_use]
+    pub fn has_told(&self, headers: &HeaderMap) -> bool {
+        let fields: &[HeaderName] = match self.settings.identity {
+            IdentitySettings::Off => &[],
+            IdentitySettings::Headers => &IDENTITY_FIELDS[..3],
+            IdentitySettings::Signed(_) => &IDENTITY_FIELDS[3..],
+        };
+        fields.iter().all(|name| headers.contains_key(name))
     }
 
     /// The public key by which backends verify who calls, as a set in JSON (RFC 7517); `None` where nothing is signed.

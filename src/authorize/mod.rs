@@ -85,6 +85,10 @@ impl Authorize {
         }
         let judge = |method: &str, name: Option<&str>| {
             let tool = name.filter(|_| method == "tools/call");
+            if method == "tools/call" && tool.is_none() && rules.reserve_tools(exchange) {
+                // A lenient server might make a name of what is none.
+                return Err(Cause::BadMessage("tools/call needs params.name, a string".into()));
+            }
             let refused = rules.judge(exchange, method, tool);
             refused.map_err(|refused| self.refuse(exchange, &rules, refused, tool.unwrap_or(method)))
         };

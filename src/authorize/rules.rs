@@ -42,23 +42,30 @@ impl Rules {
 
     /// Whether the caller may send such a message.
     pub fn judge(&self, exchange: &Exchange, method: &str, tool: Option<&str>) -> Result<(), Refused> {
-        let pool = &exchange.pool.settings().name;
-        let about = self.allow.iter().filter(|rule| speaks_of(rule, method, tool) && is_for(rule, pool));
+        let about = self.of(exchange).filter(|rule| speaks_of(rule, method, tool));
         judge(about, exchange.caller.principal.as_deref())
+    }
+
+    /// Whether any tool of the pool is reserved for anybody.
+    pub fn reserve_tools(&self, exchange: &Exchange) -> bool {
+        self.of(exchange).any(|rule| {
+            !rule.target.tools.is_empty() || rule.target.methods.iter().any(|glob| glob.matches("tools/call"))
+        })
+    }
+
+    /// The rules of a pool.
+    fn of(&self, exchange: &Exchange) -> impl Iterator<Item = &AllowRule> {
+        let pool = exchange.pool.settings();
+        self.allow.iter().filter(move |rule| is_for(rule, &pool.name))
     }
 
     /// What the caller is shown of tools; none where no rule reserves a tool of this pool. A list that rules have to do with is
     /// for one caller alone, even if nothing is hidden from that one.
     pub fn veil(&self, exchange: &Exchange) -> Option<Veil> {
-        let pool = exchange.pool.settings();
-        let rules = || self.allow.iter().filter(|rule| is_for(rule, &pool.name));
-        let has_to_do = |rule: &AllowRule| {
-            !rule.target.tools.is_empty() || rule.target.methods.iter().any(|glob| glob.matches("tools/call"))
-        };
-        if !rules().any(has_to_do) {
+        if !self.reserve_tools(exchange) {
             return None;
         }
-        let (rules, caller) = (rules().cloned().collect::<Vec<_>>(), exchange.caller.principal.clone());
+        let (rules, caller) = (self.of(exchange).cloned().collect::<Vec<_>>(), exchange.caller.principal.clone());
         Some(Veil::new(move |tool| {
             let about = rules.iter().filter(|rule| speaks_of(rule, "tools/call", Some(tool)));
             judge(about, caller.as_deref()).is_ok()

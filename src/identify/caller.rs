@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http::Method;
-use http::header::{AUTHORIZATION, HeaderMap};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use http::request::Parts;
 
 use super::{Connection, Identify, Settings};
@@ -13,6 +13,7 @@ use crate::config::{AuthMode, CredentialPolicy};
 use crate::exchange::{IDENTITY_KEYS, Origin, WELL_KNOWN, metadata_url};
 use crate::fleet::Pool;
 use crate::reject::{Cause, Challenge};
+use crate::wire::strip_hop_by_hop;
 
 /// A body that an unknown caller sends is read for its id up to this many bytes.
 pub const UNKNOWN_BODY: usize = 64 * 1024;
@@ -29,7 +30,9 @@ impl Identify {
         (connection, origin): (&Connection, &Origin),
         settings: &Settings,
     ) -> Result<Option<Arc<Principal>>, Cause> {
-        // Nobody but Moorline says these.
+        // Of these fields a hop's own are for nobody behind it, and nobody but Moorline says the others.
+        strip_hop_by_hop(&mut parts.headers);
+        drop_lookalikes(&mut parts.headers);
         for name in &IDENTITY_FIELDS {
             parts.headers.remove(name);
         }
@@ -46,7 +49,7 @@ impl Identify {
         }
         match gate.check(&parts.headers, connection.certificate.as_deref()).await {
             Ok(caller) => {
-                dress(&mut parts.headers, &gate, pool, &caller);
+                dress(&mut parts.headers, &gate, pool, &caller)?;
                 Ok(Some(caller))
             }
             Err(denied) => {
@@ -77,7 +80,10 @@ fn advice(gate: &Gate) -> &'static str {
 fn refuse(gate: &Gate, denied: Denied, metadata: &str) -> Cause {
     let header = gate.challenge(&denied, metadata);
     match denied {
-        Denied::Malformed(_) => Cause::BadCredential(denied.to_string().into()),
+        Denied::Malformed(_) => {
+            let text = format!("{denied}; {}", advice(gate));
+            Cause::BadCredential(Box::new(Challenge { header, text: text.into() }))
+        }
         Denied::Unavailable { .. } => Cause::IdentityAway,
         Denied::InsufficientScope { ref missing, .. } => {
             let text = format!("the token lacks the scope {}; ask for one that has it", missing.join(" "));
@@ -91,18 +97,38 @@ fn refuse(gate: &Gate, denied: Denied, metadata: &str) -> Cause {
 }
 
 /// What backends see of who asks, instead of what the caller has shown us.
-fn dress(headers: &mut HeaderMap, gate: &Gate, pool: &Pool, caller: &Principal) {
+fn dress(headers: &mut HeaderMap, gate: &Gate, pool: &Pool, caller: &Principal) -> Result<(), Cause> {
     let settings = pool.settings();
-    if let Some(shown) = gate.field() {
-        match gate.settings().credential {
-            CredentialPolicy::Forward => {}
-            CredentialPolicy::Drop => drop(headers.remove(shown)),
-            CredentialPolicy::Replace => {
-                headers.remove(shown);
-                let own = settings.service_credential.as_ref().map(|own| own.value().clone());
-                own.map(|own| headers.insert(AUTHORIZATION, own));
-            }
-        }
+    let policy = gate.settings().credential;
+    if let Some(shown) = gate.field().filter(|_| policy != CredentialPolicy::Forward) {
+        headers.remove(shown);
+    }
+    if policy == CredentialPolicy::Replace {
+        headers.remove(AUTHORIZATION);
+        let own = settings.service_credential.as_ref().map(|own| own.value().clone());
+        own.map(|own| headers.insert(AUTHORIZATION, own));
     }
     gate.tell(Some(caller), &settings.name, headers);
+    if gate.has_told(headers) {
+        Ok(())
+    } else {
+        // Servers might take nothing for somebody.
+        let text = "what the credential says of its bearer is too long to be told; ask for one with fewer scopes";
+        Err(Cause::BadCredential(Box::new(Challenge { header: None, text: text.into() })))
+    }
+}
+
+/// Header fields that some servers cannot tell from those that say who calls, or where from: they take `_` for `-`.
+fn drop_lookalikes(headers: &mut HeaderMap) {
+    let is_one = |name: &&HeaderName| {
+        let name = name.as_str();
+        name.contains('_') && {
+            let name = name.replace('_', "-");
+            ["moorline-", "x-forwarded-", "x-real-ip", "forwarded"].iter().any(|ours| name.starts_with(ours))
+        }
+    };
+    let found: Vec<HeaderName> = headers.keys().filter(is_one).cloned().collect();
+    for name in found {
+        headers.remove(name);
+    }
 }

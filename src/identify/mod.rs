@@ -101,7 +101,9 @@ impl Identify {
             Ok(principal) => principal,
             Err(denied) => return Err(Box::pin(refuse(parts, incoming, &settings, denied)).await),
         };
-        let body = body::read(incoming, &parts.headers, &settings.bounds).await;
+        let most = if plain { settings.bounds.max_body.min(caller::UNKNOWN_BODY) } else { settings.bounds.max_body };
+        let bounds = Bounds { max_body: most, ..settings.bounds };
+        let body = body::read(incoming, &parts.headers, &bounds).await;
         let body = body.map_err(|fault| {
             fault.cause.to(Asker { ids: fault.ids, fragile, unanswered: fault.unanswered, ..Asker::default() })
         })?;

@@ -10,7 +10,7 @@ use crate::exchange::{Act, Ask, Exchange, Heading, Hop, Moored, Origin, Said};
 use crate::mcp::crossing;
 use crate::mcp::replay::safe_by_nature;
 use crate::mcp::version::{LAST_EVENT_ID, MCP_SESSION_ID};
-use crate::wire::{Outgoing, strip_hop_by_hop};
+use crate::wire::Outgoing;
 
 /// The session's stable id, for servers that keep state of their own.
 pub const MOORLINE_SESSION: HeaderName = HeaderName::from_static("moorline-session");
@@ -23,7 +23,6 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// Takes the request out of the exchange, as far as it is the same for every backend.
 pub fn prepare(exchange: &mut Exchange) -> Outgoing {
     let mut headers = std::mem::take(&mut exchange.headers);
-    strip_hop_by_hop(&mut headers);
     forward(&mut headers, exchange);
     headers.remove(HOST);
     // What is compressed cannot be looked into; between us and a backend it would save little.

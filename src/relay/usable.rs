@@ -21,7 +21,7 @@ pub fn has_type(headers: &HeaderMap, wanted: &[u8]) -> bool {
 /// Whether something in the answer may have to be read or rewritten.
 pub fn looks_inside(exchange: &Exchange) -> bool {
     match &exchange.ask {
-        _ if exchange.inspected => true,
+        _ if exchange.inspected || exchange.veil.is_some() => true,
         Ask::Call(Call { act: Act::Rounds(_), .. }) => exchange.era == Era::Modern,
         Ask::Call(Call { act, .. }) => *act != Act::None,
         Ask::Plain => true,
