@@ -35,7 +35,7 @@ const BURST: u32 = 2000;
 const REFILL: u32 = 100;
 /// A stream that was opened for nothing has cost more than a frame.
 const RESET: u32 = 5;
-/// So many bytes of answers make a client acknowledge one more frame's worth of window.
+/// A piece of an answer may be acknowledged by two frames (for the stream and the connection), and by one more for so many bytes.
 const ACKNOWLEDGED: usize = 512;
 /// A piece of a body that is shorter than this is counted, unless it is the last one.
 const SHORT: usize = 64;
@@ -85,8 +85,10 @@ impl<S> Frames<S> {
                 *left = left.saturating_sub(RESET);
                 metrics.refusals.count("http2_stream");
             }
-            let window = u32::try_from(frame.length / ACKNOWLEDGED).unwrap_or(u32::MAX);
-            *left = left.saturating_add(if frame.kind == DATA { window } else { 0 }).min(self.burst);
+            if frame.kind == DATA {
+                let windows = u32::try_from(2 + frame.length / ACKNOWLEDGED).unwrap_or(u32::MAX);
+                *left = left.saturating_add(windows).min(self.burst);
+            }
         });
     }
 }

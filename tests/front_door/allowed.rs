@@ -86,8 +86,13 @@ fn what_is_reserved_is_for_those_alone_for_whom_it_is_reserved() {
         assert_eq!(gateway.ask(&post_to("/mcp", &fields, body)).status, 403, "{body}");
     }
     let doubled = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get","name":"delete_all"}}"#;
+    let listed = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":["delete_all"]}}"#;
+    let wrapped = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[{"name":"delete_all"}]}"#;
+    let nameless = r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":{"0":"delete_all"}}}"#;
     let [credential, session] = alice.headers();
-    assert_eq!(gateway.ask(&post_to("/mcp", &[&credential, &session], doubled)).status, 400);
+    for body in [doubled, listed, wrapped, nameless] {
+        assert_eq!(gateway.ask(&post_to("/mcp", &[&credential, &session], body)).status, 400, "{body}");
+    }
     assert_eq!(reached("delete_all"), 1);
 }
 

@@ -65,13 +65,25 @@ fn servers_see_who_asks_and_not_by_which_key() {
     let alice = Client::open(gateway.addr, &shows("alice"));
     let [credential, session] = alice.headers();
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "echo" } });
-    let forged = ["Moorline-Caller: bob", "Moorline-Scopes: root", "Moorline-Identity: x"];
+    let forged = [
+        "Moorline-Caller: bob",
+        "Moorline-Scopes: root",
+        "Moorline-Identity: x",
+        // Some servers take `_` for `-`.
+        "Moorline_Caller: bob",
+        "X_Forwarded_For: 6.6.6.6",
+        // Meant for this hop alone.
+        "X-Tenant: victim",
+        "Connection: X-Tenant",
+    ];
     let fields = [&[credential.as_str(), session.as_str()][..], &forged].concat();
     assert_eq!(gateway.ask(&post_to("/mcp", &fields, call.to_string())).status, 200);
     let received = last_call(&backend);
     assert_eq!(received.header("moorline-caller"), Some("alice"));
     assert_eq!(received.header("moorline-scopes"), Some("mcp:read"));
     assert_eq!((received.header("authorization"), received.header("moorline-identity")), (None, None));
+    let none = ["moorline_caller", "x_forwarded_for", "x-tenant"].map(|name| received.header(name));
+    assert_eq!(none, [None; 3]);
     let line = gateway.access.wait("tools/call", 1);
     assert!(line.contains("\"caller\":\"alice\""), "{line}");
 }

@@ -1,5 +1,8 @@
 //! Callers by access tokens: the way to one, sessions that outlive it, and all that is no such token.
 
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::Client;
@@ -148,4 +151,38 @@ fn rules_tell_which_scope_a_token_lacks() {
     );
     let more = alice.with(&key.shows(&claims("alice", 60, "mcp:read mcp:admin")));
     assert_eq!(more.call("delete_all").status, 200);
+}
+
+#[test]
+fn servers_can_check_who_moorline_says_is_calling() {
+    let key = Key::new("a");
+    let (backend, issuer) = (Backend::legacy("b"), Issuer::with(&[&key]));
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("identity.pem");
+    let pair = Ed25519KeyPair::generate().expect("there is randomness");
+    let der = pair.to_pkcs8().expect("a key has this form").as_ref().to_vec();
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der));
+    std::fs::write(&path, pem).expect("the folder can be written");
+    let setup = issuer.setup(&backend).key("auth.identity = \"signed\"");
+    let gateway = setup.key(&format!("auth.identity_key_file = {path:?}")).start();
+    Client::open(gateway.addr, &key.shows(&claims("alice", 60, "mcp:read"))).call("echo");
+    let document = gateway.ask(&request("GET /.well-known/moorline-identity/mcp", &[], b""));
+    let published = document.json()["keys"][0]["x"].as_str().map(|x| URL_SAFE_NO_PAD.decode(x));
+    assert_eq!(published.and_then(Result::ok).as_deref(), Some(pair.public_key().as_ref()), "{}", document.text());
+    let call = backend.wait_for("a call", |received| received.call() == "tools/call");
+    let said = call.header("moorline-identity").expect("the server is told").to_owned();
+    let (signed, signature) = said.rsplit_once('.').expect("it is signed");
+    let signature = URL_SAFE_NO_PAD.decode(signature).expect("it is encoded");
+    let public = UnparsedPublicKey::new(&ED25519, pair.public_key().as_ref());
+    assert!(public.verify(signed.as_bytes(), &signature).is_ok());
+    let told = signed.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok()).expect("it has claims");
+    let told: Value = serde_json::from_slice(&told).expect("they are JSON");
+    assert_eq!(
+        (&told["sub"], &told["caller_iss"], &told["scope"]),
+        (&json!("alice"), &json!(ISSUER), &json!("mcp:read"))
+    );
+    // Nothing else is there for those who show nothing.
+    for line in ["DELETE /.well-known/moorline-identity/mcp", "POST /.well-known/oauth-protected-resource/mcp"] {
+        assert_eq!(gateway.ask(&request(line, &[], b"")).status, 405, "{line}");
+    }
 }

@@ -21,6 +21,9 @@ use scene::{Case, Scene};
 /// An instance may have grown by so much when the whole table has been through it again, in bytes: what an allocator keeps.
 const GROWTH: u64 = 6 * 1024 * 1024;
 
+/// How often the table goes through again at most: what leaks does so each time, what an allocator keeps it keeps once.
+const ROUNDS: usize = 3;
+
 fn table() -> Vec<Case> {
     [http1::cases(), bodies::cases(), http2::cases(), responses::cases()].into_iter().flatten().collect()
 }
@@ -46,13 +49,23 @@ fn hostile_requests_do_nothing_but_get_their_answer() {
     assert!(failed.is_empty(), "{} cases fail: {failed:#?}", failed.len());
     scene.serves_normally();
     scene.is_at_rest();
-    let (memory, descriptors) = (scene.gateway.memory(), scene.gateway.descriptors());
-    chosen().for_each(|case| scene.run(case));
-    scene.serves_normally();
-    scene.is_at_rest();
-    scene.has_given_back(descriptors);
-    let grown = scene.gateway.memory().saturating_sub(memory);
-    assert!(grown < GROWTH, "grown by {grown} bytes, from {memory}");
+    let descriptors = scene.gateway.descriptors();
+    let grown = |_| {
+        let memory = scene.gateway.memory();
+        chosen().for_each(|case| scene.run(case));
+        scene.serves_normally();
+        scene.is_at_rest();
+        scene.has_given_back(descriptors);
+        scene.gateway.memory().saturating_sub(memory)
+    };
+    let grown: Vec<u64> = (0..ROUNDS)
+        .map(grown)
+        .scan(false, |stop, grown| {
+            let before = std::mem::replace(stop, grown < GROWTH);
+            (!before).then_some(grown)
+        })
+        .collect();
+    assert!(grown.last().is_some_and(|last| *last < GROWTH), "grown by {grown:?} bytes");
 }
 
 /// They take their time, so they run at the same time, and nothing of it may be left either.
