@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use crate::config::IdentitySettings;
 use crate::exchange::{Moored, Opened};
 use crate::fleet::{Fleet, Pool};
 use crate::limit::Limit;
-use crate::names::BackendId;
-use crate::rehome::{Rehome, Why, own_credentials};
+use crate::names::{BackendId, CallerDigest};
+use crate::rehome::{Rehome, Stop, Why, own_credentials};
 use crate::session::Sessions;
 
 /// How often sessions are looked after.
@@ -26,6 +27,9 @@ const MOST_IN_A_TOUR: usize = 1000;
 
 /// A session that was used less long ago is not moved only to even out, in seconds.
 const QUIET: u64 = 5;
+
+/// A session that a backend would not take on our word alone is not offered again for so long, in seconds.
+const REFUSED: u64 = 60;
 
 /// What other instances have in flight shows in the store by being used; they tell it every 5 s.
 const REST: Duration = Duration::from_secs(11);
@@ -127,8 +131,13 @@ impl Mover {
     }
 
     fn quiet(&self, pool: &Arc<Pool>) -> Vec<Arc<Moored>> {
+        let unix = self.rehome.clock.unix();
+        // Who calls can only be said in a caller's own request: rebuilt without one, its session would be nobody's.
+        let tells = pool.settings().auth.identity != IdentitySettings::Off;
         let mut quiet = self.sessions.all();
         quiet.retain(|moored| moored.pool == pool.id && !moored.is_busy());
+        quiet.retain(|moored| !tells || moored.caller == CallerDigest::ANYBODY);
+        quiet.retain(|moored| unix.saturating_sub(moored.last_refused()) >= REFUSED);
         quiet
     }
 
@@ -154,6 +163,14 @@ impl Mover {
         if let Err(stop) = &moved {
             tracing::debug!(session = %moored.id, ?stop, "a session stays for now");
         }
-        moved.is_ok()
+        match moved {
+            Ok(()) => true,
+            // A backend's word on the credentials: others may have better luck.
+            Err(Stop::Answered(_)) => {
+                moored.was_refused(self.rehome.clock.unix());
+                true
+            }
+            Err(Stop::Refused(_)) => false,
+        }
     }
 }

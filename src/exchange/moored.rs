@@ -36,6 +36,8 @@ pub struct Moored {
     /// Where it lay before: what was asked there may still be answered there.
     before: ArcSwapOption<Berth>,
     last_used: AtomicU64,
+    /// When a backend would not take it without its client's credentials, in seconds since 1970; 0 for never.
+    refused: AtomicU64,
     busy: AtomicU32,
     flying: AtomicU32,
     /// The mark of the berth that a notification stream was last opened at.
@@ -80,6 +82,7 @@ impl Moored {
             berth: ArcSwap::new(berth),
             before: ArcSwapOption::default(),
             last_used: AtomicU64::new(last_used),
+            refused: AtomicU64::new(0),
             busy: AtomicU32::new(0),
             flying: AtomicU32::new(0),
             watching: std::sync::Mutex::default(),
@@ -180,6 +183,17 @@ impl Moored {
         let at = self.last_used(now);
         self.touch(at);
         at
+    }
+
+    /// A backend would not take it without its client's credentials (seconds since 1970).
+    pub fn was_refused(&self, unix: u64) {
+        self.refused.store(unix, Ordering::Relaxed);
+    }
+
+    /// When that was last so; 0 for never.
+    #[must_use]
+    pub fn last_refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Whether a request is in flight or a stream is open.

@@ -6,6 +6,7 @@
 mod allowed;
 mod callers;
 mod issuer;
+mod moves;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;
