@@ -364,3 +364,6 @@ impl Answer {
 /// may put another text in its place. It is shown the server's own requests
 /// and its progress too, which pass whatever it says.
 pub type Lesson = Box<dyn FnMut(&[u8]) -> Option<Vec<u8>> + Send>;
+
+/// Says anew in the header fields of a request who calls, before it is sent once more: what is signed of that holds for a minute.
+pub type Introduce = Arc<dyn Fn(&mut HeaderMap) + Send + Sync>;

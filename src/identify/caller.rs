@@ -10,7 +10,7 @@ use http::request::Parts;
 use super::{Connection, Identify, Settings};
 use crate::auth::{Denied, Gate, IDENTITY_FIELDS, Principal};
 use crate::config::{AuthMode, CredentialPolicy};
-use crate::exchange::{IDENTITY_KEYS, Origin, WELL_KNOWN, metadata_url};
+use crate::exchange::{Exchange, IDENTITY_KEYS, Introduce, Origin, WELL_KNOWN, metadata_url};
 use crate::fleet::Pool;
 use crate::reject::{Cause, Challenge};
 use crate::wire::strip_hop_by_hop;
@@ -19,6 +19,18 @@ use crate::wire::strip_hop_by_hop;
 pub const UNKNOWN_BODY: usize = 64 * 1024;
 
 impl Identify {
+    /// For requests that are sent to backends later than the one that set them off.
+    #[must_use]
+    pub fn introduce(&self, exchange: &Exchange) -> Introduce {
+        let (gates, pool) = (Arc::clone(&self.gates), Arc::clone(&exchange.pool));
+        let caller = exchange.caller.principal.clone();
+        Arc::new(move |headers| {
+            if let Some(gate) = gates.of(pool.id) {
+                gate.tell(caller.as_deref(), &pool.settings().name, headers);
+            }
+        })
+    }
+
     /// Who asks; nobody in particular where the pool asks for no credential. The header fields become what backends may see.
     ///
     /// # Errors

@@ -7,10 +7,11 @@ use http::HeaderValue;
 use tokio::sync::Mutex;
 
 use super::{Errand, SHORTEST_REST, Walk};
+use crate::exchange::Exchange;
 use crate::mcp::version::LAST_EVENT_ID;
 use crate::observe::Trail;
 use crate::rehome::Stop;
-use crate::reject::Cause;
+use crate::reject::{Cause, Challenge};
 use crate::relay::{Mend, Mended};
 
 /// How long a stream waits at most before it looks for its session again.
@@ -31,8 +32,11 @@ impl Walk {
         if let Some(seen) = last_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
             errand.outgoing.headers.insert(LAST_EVENT_ID, seen);
         }
+        let introduce = self.identify.introduce(&errand.exchange);
         let mut rest = SHORTEST_REST;
         loop {
+            self.is_still_welcome(&errand.exchange)?;
+            introduce(&mut errand.outgoing.headers);
             match self.deliver(errand, &mut Trail::default()).await {
                 // The server has not noticed yet that the stream before it is gone.
                 Ok((sent, _)) if errand.is_second_stream(&sent) => {}
@@ -44,5 +48,16 @@ impl Walk {
             tokio::time::sleep(rest).await;
             rest = LONGEST_REST.min(rest * 2);
         }
+    }
+
+    /// What was admitted may end, but nothing is begun for a caller whose credential has ended meanwhile.
+    fn is_still_welcome(&self, exchange: &Exchange) -> Result<(), Cause> {
+        let principal = exchange.caller.principal.as_ref();
+        if !principal.is_some_and(|principal| principal.validity.ended(self.relay.now())) {
+            return Ok(());
+        }
+        let text = "your credential has ended while this was being answered, and the server that answered was lost; ask \
+                    again with one that is valid";
+        Err(Cause::Unauthenticated(Box::new(Challenge { header: None, text: text.into() })))
     }
 }
