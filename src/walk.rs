@@ -156,7 +156,7 @@ impl Walk {
         let outgoing = self.relay.prepare(&mut exchange);
         if exchange.listens() {
             // Boxed, like all that is rare here: the walk's future is moved, and the usual one shall be small.
-            let listening = Box::pin(self.relay.listen(&exchange, &outgoing)).await;
+            let listening = Box::pin(self.relay.listen(&exchange, &outgoing, self.identify.introduce(&exchange))).await;
             return match listening {
                 Ok(response) => Ok(permitted(permit, response)),
                 Err(cause) => Err(refunded(permit, cause).to(exchange.asker)),

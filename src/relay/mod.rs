@@ -38,7 +38,7 @@ pub use streams::Streams;
 use crate::clock::Clock;
 use crate::config::{HostPolicy, PoolSettings};
 use crate::drain::{Drain, Phase};
-use crate::exchange::{Answer, Ask, Exchange, Heading, Lesson, Moored};
+use crate::exchange::{Answer, Ask, Exchange, Heading, Introduce, Lesson, Moored};
 use crate::fleet::{Backend, Pool};
 use crate::mcp::crossing::{ReplyFate, unwrap_reply};
 use crate::mcp::version::X_ACCEL_BUFFERING;
@@ -329,12 +329,19 @@ impl Relay {
     ///
     /// # Errors
     /// [`Cause::NoBackend`] where nobody can be heard now, [`Cause::Full`] where too many listen already.
-    pub async fn listen(&self, exchange: &Exchange, outgoing: &Outgoing) -> Result<Response<RelayBody>, Cause> {
+    pub async fn listen(
+        &self,
+        exchange: &Exchange,
+        outgoing: &Outgoing,
+        introduce: Introduce,
+    ) -> Result<Response<RelayBody>, Cause> {
         let settings = self.settings.load_full();
         let pool = Arc::clone(&exchange.pool.settings());
         let wire = self.wire(&exchange.pool, &pool);
         let open = self.streams.open(&exchange.caller, &settings)?;
-        self.hub.listen((exchange, outgoing), (&wire, open), &settings, &self.look_after(Some(exchange))).await
+        self.hub
+            .listen((exchange, outgoing, introduce), (&wire, open), &settings, &self.look_after(Some(exchange)))
+            .await
     }
 
     /// Hears what the servers of a pool say of their lists, though no client listens. Returns when nobody can be heard.

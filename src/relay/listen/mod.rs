@@ -19,7 +19,7 @@ use super::body::RelayBody;
 use super::signal::Watch;
 use super::{Ear, Open, Settings};
 use crate::clock::Clock;
-use crate::exchange::{self, Act, Answer, Ask, Call, Exchange};
+use crate::exchange::{self, Act, Answer, Ask, Call, Exchange, Introduce};
 use crate::mcp::listen::Filter;
 use crate::mcp::version::{MCP_SESSION_ID, X_ACCEL_BUFFERING};
 use crate::names::PoolId;
@@ -51,7 +51,7 @@ impl Hub {
 
     pub(super) async fn listen(
         &self,
-        (exchange, outgoing): (&Exchange, &Outgoing),
+        (exchange, outgoing, introduce): (&Exchange, &Outgoing, Introduce),
         (wire, open): (&Wire, Open),
         settings: &Settings,
         watch: &Watch,
@@ -61,7 +61,7 @@ impl Hub {
         };
         let filter = Filter::parse(filter).unwrap_or_default();
         let key = Key { pool: exchange.pool.id, context: context_of(exchange, &outgoing.headers), filter };
-        let joined = self.join(key, (exchange, outgoing), wire, settings)?;
+        let joined = self.join(key, (exchange, outgoing, introduce), wire, settings)?;
         match joined.opened().await {
             Opening::Open(honoured) => {
                 let listener = Listener::new(&joined, id, &honoured, open);
@@ -76,7 +76,7 @@ impl Hub {
     fn join(
         &self,
         key: Key,
-        (exchange, outgoing): (&Exchange, &Outgoing),
+        (exchange, outgoing, introduce): (&Exchange, &Outgoing, Introduce),
         wire: &Wire,
         settings: &Settings,
     ) -> Result<Arc<Joined>, Cause> {
@@ -92,6 +92,7 @@ impl Hub {
             pool: Arc::clone(&exchange.pool),
             wire: wire.clone(),
             request: outgoing.clone(),
+            introduce: Some(introduce),
             query: exchange.uri.query().map(Box::from),
             host: exchange.host.clone(),
             filter: key.filter.clone(),

@@ -20,7 +20,7 @@ use super::super::outgoing::with_query;
 use super::joined::{Opening, Shared};
 use crate::clock::Clock;
 use crate::config::HostPolicy;
-use crate::exchange::Answer;
+use crate::exchange::{Answer, Introduce};
 use crate::fleet::{Backend, Pool};
 use crate::mcp::listen::{Filter, acknowledged_filter};
 use crate::mcp::scanner::{Piece, Scanner};
@@ -43,6 +43,8 @@ pub struct Source {
     pub pool: Arc<Pool>,
     pub wire: Wire,
     pub request: Outgoing,
+    /// Says who listens, each time that a stream is opened; nobody is said to where Moorline listens for itself.
+    pub introduce: Option<Introduce>,
     /// The client's query, which goes to every backend.
     pub query: Option<Box<str>>,
     /// The host that the client asked for.
@@ -156,7 +158,8 @@ impl Source {
         let (Ok(target), Some(path_and_query)) = (backend.target(settings.http_version, host), path) else {
             return Attempt::Unreached;
         };
-        let request = Outgoing { path_and_query, ..self.request.clone() };
+        let mut request = Outgoing { path_and_query, ..self.request.clone() };
+        self.introduce.iter().for_each(|introduce| introduce(&mut request.headers));
         let incoming = match self.wire.send(&target, &request).await {
             Ok(incoming) => incoming,
             Err(error) => {

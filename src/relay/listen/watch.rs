@@ -37,6 +37,7 @@ impl Hub {
             pool: Arc::clone(pool),
             wire: wire.clone(),
             request: request(&filter, credentials),
+            introduce: None,
             query: None,
             host: None,
             filter,
