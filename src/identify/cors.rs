@@ -1,6 +1,7 @@
 //! What pages of allowed origins may do in a browser (CORS, WHATWG Fetch §3.3). Moorline answers their preflights and says in every
-//! answer what they may read, its own refusals included, so that no backend needs to know. Where no origin is configured it says
-//! nothing: preflights go to the backend, and what the backend says of CORS passes.
+//! answer what they may read, its own refusals included, so that no backend needs to know. Where no origin is configured and anybody
+//! may call it says nothing: preflights go to the backend, and what the backend says of CORS passes. Where callers must say who they
+//! are it speaks all the same: a preflight carries no credential, and a page that cannot read the 401 cannot log in.
 
 use bytes::Bytes;
 use http::header::{
@@ -10,7 +11,7 @@ use http::header::{
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 
-use super::{Connection, Identify, host};
+use super::{Connection, Identify, host, pool_path};
 use crate::exchange::Answer;
 
 const METHODS: &str = "GET, POST, DELETE, OPTIONS";
@@ -32,7 +33,7 @@ const LONGEST: usize = 1024;
 /// What one answer says to a browser.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Cors {
-    /// Nothing: no origin is configured.
+    /// Nothing: it is left to the backend.
     #[default]
     Off,
     /// That it would be another one for another page.
@@ -47,7 +48,7 @@ impl Identify {
     /// What the answer to this request is to say to a browser.
     pub fn cors<B>(&self, request: &Request<B>, connection: &Connection) -> Cors {
         let settings = self.settings.load();
-        if settings.allowed_origins.is_empty() {
+        if settings.allowed_origins.is_empty() && !self.asks_who(request.uri().path()) {
             return Cors::Off;
         }
         let headers = request.headers();
@@ -59,6 +60,12 @@ impl Identify {
             return Cors::Preflight(origin.clone(), fields(headers));
         }
         Cors::Reads(origin.clone())
+    }
+
+    /// Whether callers must say who they are there.
+    fn asks_who(&self, path: &str) -> bool {
+        let gate = self.fleet.at(pool_path(path)).and_then(|pool| self.gates.of(pool.id));
+        gate.is_some_and(|gate| !gate.is_open())
     }
 }
 

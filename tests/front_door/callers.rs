@@ -228,3 +228,25 @@ fn a_refused_caller_keeps_its_connection() {
     let answer = connection.answer();
     assert_eq!((answer.status, &answer.json()["id"]), (200, &json!(2)));
 }
+
+#[test]
+fn a_page_at_home_can_log_in_though_no_origin_is_configured() {
+    let (backend, keys) = (Backend::legacy("b"), Keys::of(&[ALICE]));
+    let gateway = keys.setup(&[&backend]).start();
+    let page = "Origin: http://localhost:5173";
+    let ask = |origin| gateway.ask(&request("OPTIONS /mcp", &[origin, "Access-Control-Request-Method: POST"], b""));
+    let preflight = ask(page);
+    assert_eq!(preflight.status, 204, "{}", preflight.text());
+    assert_eq!(preflight.header("access-control-allow-origin"), Some("http://localhost:5173"));
+    assert!(preflight.header("access-control-allow-headers").is_some_and(|list| list.contains("authorization")));
+    // What it needs for a login it may read.
+    let challenge = gateway.ask(&post_to("/mcp", &[page], initialize("1")));
+    assert_eq!(
+        (challenge.status, challenge.header("access-control-allow-origin")),
+        (401, Some("http://localhost:5173"))
+    );
+    assert!(challenge.header("access-control-expose-headers").is_some_and(|list| list.contains("www-authenticate")));
+    let foreign = ask("Origin: https://evil.example");
+    assert_eq!((foreign.status, foreign.header("access-control-allow-origin")), (403, None));
+    assert!(backend.received().is_empty());
+}

@@ -118,7 +118,7 @@ section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&TL
          is taken where nothing is said here. Whoever names another host is refused: a browser does when it was led astray by DNS rebinding.");
     ALLOWED_ORIGINS: Key<List<Text<String>>> = key("allowed_origins", "[]",
         List { element: text(values::origin, "an origin such as \"https://app.example.com\", or \"*\""), min: 0, max: 256, bare: false },
-        "Origins whose pages may call from a browser, beside those on the request's own host (on a loopback listener: on this machine). Where any is named, \
+        "Origins whose pages may call from a browser, beside those on the request's own host (on a loopback listener: on this machine). Where any is named, or callers must say who they are, \
          Moorline answers preflights (OPTIONS) and says in every answer what such a page may read (CORS); else that is left to the backends.");
 }
 
