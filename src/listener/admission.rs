@@ -132,7 +132,7 @@ impl Drop for Inside {
 }
 
 /// Whose address it is: an IPv6 host has a whole network to choose from.
-fn network(addr: IpAddr, ipv6_prefix: u8) -> IpAddr {
+pub(super) fn network(addr: IpAddr, ipv6_prefix: u8) -> IpAddr {
     match addr.to_canonical() {
         IpAddr::V6(addr) => {
             let mask = u128::MAX.checked_shl(128 - u32::from(ipv6_prefix.min(128))).unwrap_or(0);

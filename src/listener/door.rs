@@ -2,17 +2,19 @@
 //! waits for both, within what its caller allows; what is said over the connection then is not its business.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::handshakes::Handshakes;
 use super::proxied::{self, Said, Unproxied};
 use super::{certificate, stream::Stream};
 use crate::config::AddressRange;
@@ -22,6 +24,10 @@ use crate::tls::H2;
 
 /// How a TLS connection begins: a handshake record (RFC 8446 §5.1). No text does.
 const HANDSHAKE: u8 = 22;
+
+/// What is left of a handshake once it has its place: one answer and one round trip to the client. Honest clients need a
+/// fraction of it, and whoever stops in the middle keeps others waiting no longer.
+const SHAKING: Duration = Duration::from_secs(2);
 
 /// Said to a client that does not speak TLS where it is spoken.
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 135\r\nConnection: close\r\n\r\n{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":400,\"message\":\"this address speaks TLS; write https:// instead\",\"data\":{\"reason\":\"no_tls\"}}}";
@@ -48,7 +54,7 @@ pub struct Doors {
 struct Tls {
     config: Arc<ServerConfig>,
     /// A place for each handshake that is under way, from the client's first words on.
-    handshakes: Semaphore,
+    handshakes: Handshakes,
 }
 
 /// Connections that did not come in, since the start.
@@ -104,7 +110,7 @@ impl Door {
 impl Doors {
     /// Takes what is spoken, and the bound on handshakes under way at the same time. Those that have begun go on as they began.
     pub fn speak(&self, config: Arc<ServerConfig>, max_handshakes: usize) {
-        self.tls.store(Some(Arc::new(Tls { config, handshakes: Semaphore::new(max_handshakes) })));
+        self.tls.store(Some(Arc::new(Tls { config, handshakes: Handshakes::new(max_handshakes) })));
     }
 
     /// Takes from whom PROXY headers are believed.
@@ -143,7 +149,7 @@ impl Doors {
             drop(stream.try_write(PLAIN));
             return Err(Refused::NoTls);
         }
-        let stream = self.shake_hands(stream).await?;
+        let stream = self.shake_hands(stream, connection.peer.ip()).await?;
         let (_, session) = stream.get_ref();
         let shown = session.peer_certificates().and_then(<[_]>::first);
         let shown = shown.map(|der| certificate::read(der)).transpose().map_err(Refused::Certificate)?;
@@ -154,12 +160,14 @@ impl Doors {
         Ok(Entered { stream: Stream::Secure(Box::new(stream)), agreed_h2 })
     }
 
-    async fn shake_hands(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, Refused> {
+    async fn shake_hands(&self, stream: TcpStream, addr: IpAddr) -> Result<TlsStream<TcpStream>, Refused> {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(Refused::Handshake)?;
         let tls = self.tls.load_full().ok_or(Refused::NotSetUp)?;
         // Who has said nothing yet takes nobody's place.
-        let _place = tls.handshakes.acquire().await.map_err(|_| Refused::NotSetUp)?;
-        hello.into_stream(Arc::clone(&tls.config)).await.map_err(Refused::Handshake)
+        let is_proxy = self.trusted.load().iter().any(|range| range.contains(addr));
+        let _place = tls.handshakes.place((!is_proxy).then_some(addr)).await.ok_or(Refused::NotSetUp)?;
+        let shaken = tokio::time::timeout(SHAKING, hello.into_stream(Arc::clone(&tls.config))).await;
+        shaken.map_err(|_| Refused::Late)?.map_err(Refused::Handshake)
     }
 
     /// Counts a connection that did not come in, and says why, in the log and in a word.

@@ -7,6 +7,7 @@ mod door;
 mod during;
 mod frames;
 mod guard;
+mod handshakes;
 pub mod health;
 mod last;
 mod proxied;
