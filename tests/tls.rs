@@ -357,3 +357,31 @@ fn listeners_may_differ() {
     let plain = format!("127.0.0.1:{plain}").parse().unwrap();
     assert_eq!(support::ask(plain, &modern_call("1", "echo")).status, 200);
 }
+
+#[test]
+fn a_certificate_says_who_calls() {
+    let clients = Authority::new("clients");
+    let keys = [
+        "tls.client_certificates = 'optional'",
+        "tls.client_ca_file = '{}clients.pem'",
+        "auth.mode = 'mtls'",
+        "auth.certificate = 'common_name'",
+        "auth.identity = 'headers'",
+        "limit = [{ name = 'each', rate = '2/h' }]",
+        "allow = [{ tools = ['deploy'], callers = ['alice'] }]",
+    ];
+    let secure = secure(|files| drop(files.write("clients.pem", &clients.cert)), &keys);
+    let (alice, bob) = (clients.client("alice"), clients.client("bob"));
+    let status = |own: Option<&Issued>, tool: &str| {
+        let mut connection = secure.connect_as("localhost", own).unwrap();
+        connection.send(&modern_call("1", tool));
+        connection.answer().status
+    };
+    assert_eq!(status(None, "echo"), 403, "HTTP has no challenge for a certificate");
+    assert_eq!([status(Some(&alice), "deploy"), status(Some(&bob), "deploy")], [200, 403]);
+    assert_eq!(secure.backend.received().len(), 1);
+    assert_eq!(secure.backend.received()[0].header("moorline-caller"), Some("alice"));
+    // Each has an account of its own, whatever the connection.
+    assert_eq!([1, 2].map(|_| status(Some(&alice), "echo")), [200, 429]);
+    assert_eq!([1, 2, 3].map(|_| status(Some(&bob), "echo")), [200, 200, 429]);
+}
