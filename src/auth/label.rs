@@ -12,19 +12,30 @@ impl Principal {
     /// Its text: `key:ci`, `certificate:CN=ci`, or issuer and subject of its tokens, `https://auth.example.com#alice`.
     #[must_use]
     pub fn label(&self) -> Cow<'_, str> {
-        let kind = KINDS.iter().find(|(issuer, _)| **issuer == *self.issuer);
-        Cow::Owned(match kind {
-            Some((_, kind)) => format!("{kind}{}", self.subject),
+        Cow::Owned(Self::vouched(&self.issuer, &self.subject))
+    }
+
+    /// What an issuer says, of whom or what ever, as one text.
+    #[must_use]
+    pub fn vouched(issuer: &str, said: &str) -> String {
+        match KINDS.iter().find(|(kind, _)| *kind == issuer) {
+            Some((_, kind)) => format!("{kind}{said}"),
             // An issuer's URL has no fragment (RFC 8414 §2).
-            None => format!("{}#{}", self.issuer, self.subject),
-        })
+            None => format!("{issuer}#{said}"),
+        }
+    }
+
+    /// The issuer in such a text, and what it says.
+    #[must_use]
+    pub fn voucher(text: &str) -> Option<(&str, &str)> {
+        let kind = KINDS.iter().find_map(|(issuer, kind)| Some((*issuer, text.strip_prefix(kind)?)));
+        kind.or_else(|| text.split_once('#'))
     }
 
     /// Whom a text names; none where it is no such text.
     #[must_use]
     pub fn labelled(text: &str) -> Option<CallerDigest> {
-        let kind = KINDS.iter().find_map(|(issuer, kind)| Some((*issuer, text.strip_prefix(kind)?)));
-        let (issuer, subject) = kind.or_else(|| text.split_once('#'))?;
+        let (issuer, subject) = Self::voucher(text)?;
         Some(Self::digest_of(issuer, subject))
     }
 }

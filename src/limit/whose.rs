@@ -1,14 +1,19 @@
 //! Whose account a request falls under: as the counters know it, and as people name it.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::rules::{AskerFacts, Rule};
-use crate::auth::Principal;
+use crate::auth::{ClaimValue, Principal};
 use crate::config::LimitKey;
-use crate::exchange::{Ask, Exchange};
+use crate::exchange::{Ask, Caller, Exchange};
 use crate::names::SessionId;
 use crate::seal::digest;
 use crate::store::counters::Subject;
+
+/// What stands between a claim's name and its value: whether it is one text, or a list.
+const TEXT: &str = "=";
+const LIST: &str = "[]=";
 
 impl Rule {
     /// The account that a message falls under.
@@ -23,7 +28,7 @@ impl Rule {
                 asker.exchange.vouched(header).map_or(asker.caller, |value| hashed(&[b"header", value.as_bytes()]))
             }
             LimitKey::Claim(claim) => {
-                asker.exchange.caller.claim(claim).map_or(asker.caller, |value| claimed(claim, &value))
+                said(&asker.exchange.caller, claim).map_or(asker.caller, |said| said.account(claim))
             }
             LimitKey::Global => Subject(0),
         }
@@ -43,7 +48,7 @@ impl Rule {
                 let (caller, name) = text.rsplit_once(' ')?;
                 Some(caller_tool(by(caller)?, name))
             }
-            LimitKey::Claim(claim) => by(text).or_else(|| Some(claimed(claim, text))),
+            LimitKey::Claim(claim) => Said::named(claim, text).map(|said| said.account(claim)).or_else(|| by(text)),
             LimitKey::Header(_) => by(text).or_else(|| Some(hashed(&[b"header", text.as_bytes()]))),
             LimitKey::Global => Some(Subject(0)),
         }
@@ -90,7 +95,7 @@ impl Rule {
                 value.map_or_else(|| caller.to_string(), str::to_owned)
             }
             LimitKey::Claim(claim) => {
-                exchange.caller.claim(claim).map_or_else(|| caller.to_string(), std::borrow::Cow::into_owned)
+                said(&exchange.caller, claim).map_or_else(|| caller.to_string(), |said| said.label(claim))
             }
             LimitKey::Global => String::new(),
         })
@@ -121,10 +126,81 @@ fn caller_tool(caller: Subject, name: &str) -> Subject {
     hashed(&[b"caller+tool", &caller.0.to_be_bytes(), name.as_bytes()])
 }
 
-fn claimed(claim: &str, value: &str) -> Subject {
-    hashed(&[b"claim", claim.as_bytes(), value.as_bytes()])
+/// What a claim says, and whose word that is: two issuers may mean two things by the same one, and a list of one is no text.
+struct Said<'a> {
+    issuer: &'a str,
+    form: &'static str,
+    value: Cow<'a, str>,
+}
+
+fn said<'a>(caller: &'a Caller, claim: &str) -> Option<Said<'a>> {
+    let principal = caller.principal.as_deref()?;
+    let (form, value) = match principal.claim(claim)? {
+        ClaimValue::Text(text) => (TEXT, Cow::Borrowed(&**text)),
+        ClaimValue::List(texts) => (LIST, Cow::Owned(serde_json::json!(texts).to_string())),
+    };
+    Some(Said { issuer: &principal.issuer, form, value })
+}
+
+impl<'a> Said<'a> {
+    /// What a label says.
+    fn named(claim: &str, label: &'a str) -> Option<Self> {
+        let rest = label.strip_prefix(claim)?;
+        let (form, rest) = [LIST, TEXT].into_iter().find_map(|form| Some((form, rest.strip_prefix(form)?)))?;
+        let (issuer, value) = Principal::voucher(rest)?;
+        Some(Self { issuer, form, value: Cow::Borrowed(value) })
+    }
+
+    fn label(&self, claim: &str) -> String {
+        format!("{claim}{}{}", self.form, Principal::vouched(self.issuer, &self.value))
+    }
+
+    fn account(&self, claim: &str) -> Subject {
+        let parts = ["claim", claim, self.form, self.issuer, &*self.value];
+        hashed(&parts.map(str::as_bytes))
+    }
 }
 
 fn hashed(parts: &[&[u8]]) -> Subject {
     Subject(u128::from_be_bytes(digest(parts)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::auth::Validity;
+
+    fn caller(issuer: &str, org: ClaimValue) -> Caller {
+        let mut principal = Principal::new(issuer, "ada", Arc::new(Validity::new(None, Arc::default())));
+        principal.claims.insert("org".into(), org);
+        Caller { addr: [192, 0, 2, 1].into(), principal: Some(Arc::new(principal)) }
+    }
+
+    #[test]
+    fn a_claim_is_an_issuers_word_and_its_label_leads_back() {
+        let (text, list) = (
+            || ClaimValue::Text("a".into()),
+            |texts: &[&str]| ClaimValue::List(texts.iter().map(|text| Box::from(*text)).collect()),
+        );
+        let mut accounts = Vec::new();
+        for (issuer, org, label) in [
+            ("https://a.example", text(), "org=https://a.example#a"),
+            ("https://b.example", text(), "org=https://b.example#a"),
+            ("moorline:keys", text(), "org=key:a"),
+            ("https://a.example", list(&["a"]), "org[]=https://a.example#[\"a\"]"),
+            ("https://a.example", list(&["a", "b"]), "org[]=https://a.example#[\"a\",\"b\"]"),
+            ("https://a.example", list(&["a,b"]), "org[]=https://a.example#[\"a,b\"]"),
+        ] {
+            let caller = caller(issuer, org);
+            let said = said(&caller, "org").unwrap();
+            assert_eq!(said.label("org"), label);
+            let account = said.account("org");
+            assert_eq!(Said::named("org", label).unwrap().account("org"), account);
+            assert!(!accounts.contains(&account), "{label} is somebody else's");
+            accounts.push(account);
+        }
+        assert!(Said::named("org", "https://a.example#a").is_none(), "a caller");
+    }
 }
