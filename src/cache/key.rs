@@ -1,7 +1,7 @@
 //! The key: a digest of all that a result depends on. Two requests have the same key only if the same answer is right for both,
 //! and two callers only if the scope says so. What is not understood is left out of the cache, never out of the key.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::LazyLock;
 
 use blake3::Hasher;
@@ -76,8 +76,9 @@ pub fn of(exchange: &Exchange, moored: Option<&Moored>, policy: &Policy) -> Opti
     }
 }
 
-/// For which host the client has asked. An address and a port name an instance, and no site: clients reach each instance by
-/// another, where nothing stands in front of them.
+/// For which host the client has asked, for servers are told: all of it counts, or one client's words would be in another's
+/// result. Addresses of one's own network alone name an instance, and no site: clients reach each instance by another, where
+/// nothing stands in front of them.
 fn host(exchange: &Exchange) -> Vec<u8> {
     let forwarded = exchange.headers.get("x-forwarded-host").map(HeaderValue::as_bytes);
     let asked = exchange.host.as_ref().map_or(b"".as_slice(), HeaderValue::as_bytes);
@@ -88,11 +89,24 @@ fn host(exchange: &Exchange) -> Vec<u8> {
     [site, b" ", forwarded.unwrap_or_default()].concat()
 }
 
-/// The name in a `Host`, without its port; nothing where it is an address.
+/// All of a `Host`; nothing where it is a loopback or private address.
 fn site(host: &[u8]) -> &[u8] {
-    let Some(text) = raw::utf8(host).filter(|text| !text.starts_with('[')) else { return b"" };
-    let name = text.rsplit_once(':').map_or(text, |(name, _)| name);
-    if name.parse::<Ipv4Addr>().is_ok() { b"" } else { name.as_bytes() }
+    let text = raw::utf8(host).unwrap_or_default();
+    let bare = || text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+    let addr = text.parse::<SocketAddr>().ok().map(|addr| addr.ip()).or_else(bare);
+    let is_near = addr.is_some_and(|addr| match addr {
+        IpAddr::V4(addr) => is_near_v4(addr),
+        IpAddr::V6(addr) => is_near_v6(addr),
+    });
+    if is_near { b"" } else { host }
+}
+
+const fn is_near_v4(addr: Ipv4Addr) -> bool {
+    addr.is_loopback() || addr.is_private()
+}
+
+const fn is_near_v6(addr: Ipv6Addr) -> bool {
+    addr.is_loopback() || addr.is_unique_local()
 }
 
 fn version(headers: &HeaderMap) -> &[u8] {
@@ -191,12 +205,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_names_no_site() {
+    fn an_address_of_ones_own_network_names_no_site() {
         for (host, wanted) in [
             ("127.0.0.1:8211", ""),
             ("10.0.0.7", ""),
             ("[::1]:8080", ""),
-            ("a.example:8080", "a.example"),
+            ("203.0.113.7:8080", "203.0.113.7:8080"),
+            ("127.0.0.1:x", "127.0.0.1:x"),
+            ("[2001:db8::1]", "[2001:db8::1]"),
+            ("a.example:8080", "a.example:8080"),
             ("a.example", "a.example"),
             ("localhost", "localhost"),
             ("", ""),
