@@ -9,9 +9,11 @@ use super::auth::AuthMode;
 use super::fault::{Code, Fault, Faults, Span};
 use super::form::Text;
 use super::secret::Password;
-use super::settings::{Config, DrainSettings, LogSettings, SessionSettings, StoreSettings, StoreUrl, StreamSettings};
+use super::settings::{
+    Config, DrainSettings, LogSettings, PoolSettings, SessionSettings, StoreSettings, StoreUrl, StreamSettings,
+};
 use super::shared::RedisUrl;
-use super::tls::ListenSettings;
+use super::tls::{ClientCertificates, ListenSettings, TlsSettings};
 use super::tree::{Given, Optional, Reader, Row, Section, Sink};
 use super::{allow, auth, bounds, cache, duration, limit, pool, schema, tls};
 
@@ -44,12 +46,14 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         believes_headers: trusts_anybody,
         knows_callers: pools.iter().any(|pool| pool.auth.mode != AuthMode::None) || !top.sink.faults.is_empty(),
     };
+    let tls = tls::clients(&mut top);
+    check_certificates(&mut top, tls.as_ref(), &pools);
     let (limits, limit, upstreams) = limit::read(&mut top, &around);
     let allow = allow::read(&mut top, &around);
     let (results, cache) = cache::read(&mut top, &around);
     Config {
         listen: listen.into_iter().map(|(_, one)| one).collect(),
-        tls: tls::clients(&mut top),
+        tls,
         admin,
         admin_token,
         threads: top.get(&schema::THREADS),
@@ -73,6 +77,18 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         pools,
         warnings: Faults::default(),
     }
+}
+
+/// Warns of callers who are known by certificates that nobody asks them for.
+fn check_certificates(top: &mut Reader<'_>, tls: Option<&TlsSettings>, pools: &[PoolSettings]) {
+    let asked = tls.is_some_and(|tls| tls.client_certificates != ClientCertificates::Off);
+    let by_certificate = pools.iter().any(|pool| matches!(pool.auth.mode, AuthMode::Mtls(_)));
+    if asked || !by_certificate || !top.sink.faults.is_empty() {
+        return;
+    }
+    let at = top.place(&schema::auth::AUTH).unwrap_or(top.at.clone());
+    let fault = Fault::new(Code::Careless, at, "callers are known by their certificates, and are not asked for any");
+    top.sink.warn(fault.help("write `client_certificates = \"required\"` and `client_ca_file` under `[tls]`"));
 }
 
 fn check_addresses(top: &mut Reader<'_>, listen: &[(Span, ListenSettings)], admin: Option<SocketAddr>) {

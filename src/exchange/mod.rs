@@ -21,7 +21,7 @@ pub use moored::{Busy, Moored, Opened};
 pub use site::{metadata_url, site};
 pub use veil::Veil;
 
-use crate::auth::{ClaimValue, Principal};
+use crate::auth::Principal;
 use crate::fleet::{Backend, Pool};
 use crate::mcp::version::Era;
 use crate::names::{BackendId, CallerDigest, Mark};
@@ -257,15 +257,6 @@ impl Caller {
     #[must_use]
     pub fn digest(&self) -> CallerDigest {
         self.principal.as_ref().map_or(CallerDigest::ANYBODY, |principal| principal.digest)
-    }
-
-    /// What is said of the caller by a claim.
-    #[must_use]
-    pub fn claim(&self, name: &str) -> Option<Cow<'_, str>> {
-        Some(match self.principal.as_ref()?.claim(name)? {
-            ClaimValue::Text(text) => Cow::Borrowed(text),
-            list @ ClaimValue::List(_) => Cow::Owned(list.joined()),
-        })
     }
 
     /// How the caller is called where an operator asks for it: by its own name, or by its address.
