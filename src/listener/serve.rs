@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::admission::Admission;
@@ -265,6 +266,10 @@ async fn speaks_h2(stream: &TcpStream) -> io::Result<bool> {
         let same = PREFACE.starts_with(&first[..seen]);
         if seen == 0 || !same || seen == PREFACE.len() {
             return Ok(same && seen == PREFACE.len());
+        }
+        // Whoever has hung up after a part of it will not send the rest.
+        if stream.ready(Interest::READABLE).await?.is_read_closed() {
+            return Ok(false);
         }
         // Only a part has come, and peeking again would return at once: rare enough to wait a moment.
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -262,6 +262,14 @@ fn starts() -> Vec<Case> {
             0,
         ),
         Case::raw("bytes from nowhere", (0..=255).rev().cycle().take(4096).collect(), &[400], Closed, 0),
+        Case::new("half a preface, and nobody there any more", 0, |scene| {
+            let mut connection = scene.connect();
+            connection.send(b"PR");
+            connection.half_close();
+            let begun = crate::support::now();
+            drop(connection.rest());
+            assert!(begun.elapsed().as_secs() < 3, "waited for somebody who has gone");
+        }),
         Case::raw("empty lines before a request", after(b"\r\n\r\n"), &[200], Kept, 1),
         Case::raw("empty lines without an end", b"\r\n".repeat(1 << 20), &[431], Closed, 0),
         Case::raw(
