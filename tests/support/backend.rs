@@ -231,6 +231,7 @@ impl Shared {
 
     fn serve(&self, mut stream: TcpStream, number: usize) {
         let mut buffer = Vec::new();
+        let peer = stream.peer_addr().ok();
         while let Some(request) = read_request(&mut stream, &mut buffer, number) {
             self.received.lock().expect("no server thread panics").push(request.clone());
             while self.frozen.load(Ordering::Acquire) && !self.gone.load(Ordering::Acquire) {
@@ -246,7 +247,9 @@ impl Shared {
                 }
             }
         }
-        // The clone among the connections would keep it open.
+        // The clone among the connections would keep it open, and a descriptor for each connection that there ever was.
+        let is_another = |one: &TcpStream| one.peer_addr().is_ok_and(|other| Some(other) != peer);
+        self.connections.lock().expect("no server thread panics").retain(is_another);
         let _ = stream.shutdown(Shutdown::Both);
     }
 
