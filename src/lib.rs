@@ -18,6 +18,7 @@ pub mod limit;
 pub mod listener;
 pub mod mcp;
 pub mod names;
+pub mod notice;
 pub mod observe;
 pub mod rehome;
 pub mod reject;

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 use super::App;
-use super::reload::{LOOK, SETTLE, watch};
 use crate::clock::Clock;
 use crate::config::{Config, PoolSettings, TlsSettings};
 use crate::fleet::{Fleet, pool_id};
 use crate::listener::Doors;
 use crate::names::PoolId;
+use crate::notice::{LOOK, SETTLE, watch};
 use crate::tls::{self, Client, Fingerprint, TlsError};
 
 /// What was read of the files, where it is used.

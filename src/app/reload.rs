@@ -3,25 +3,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::App;
 use crate::config::{Config, ConfigError};
-
-/// Editors and orchestrators write in several steps: changes this close together are one.
-pub(super) const SETTLE: Duration = Duration::from_millis(200);
-
-/// Where the operating system tells nothing of changes, the file is looked at this often.
-pub(super) const LOOK: Duration = Duration::from_secs(10);
+use crate::notice::{LOOK, SETTLE, watch};
 
 /// Follows the file at `path` for ever.
 pub async fn follow(app: Arc<App>, path: PathBuf) {
     let (tell, mut changed) = mpsc::channel::<()>(1);
-    // A mounted ConfigMap swaps a link in the directory above, so the directory is watched and the content compared.
     let watching = watch(&path, tell);
     if let Err(error) = &watching {
         tracing::warn!(%error, "no notice of changes to the configuration file; it is looked at now and then");
@@ -43,17 +35,6 @@ pub async fn follow(app: Arc<App>, path: PathBuf) {
             reload(&app, &path).await;
         }
     }
-}
-
-/// Watches the directory that holds the file at `path`.
-pub(super) fn watch(path: &Path, tell: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |_| {
-        // A full channel means that a look is due already.
-        let _ = tell.try_send(());
-    })?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    watcher.watch(directory, RecursiveMode::NonRecursive)?;
-    Ok(watcher)
 }
 
 async fn reload(app: &App, path: &Path) {

@@ -5,20 +5,17 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
+
+use crate::notice::{SETTLE, watch};
 
 /// A file is never longer, in bytes.
 const LARGEST: u64 = 16 << 20;
-
-/// Editors and orchestrators write in several steps: changes this close together are one.
-const SETTLE: Duration = Duration::from_millis(100);
 
 /// Gives the content of the file, or why there is none, at once and whenever that changes; for ever. `look` is how often it
 /// is read where the system gives no notice.
 pub(super) async fn follow(path: &Path, look: Duration, mut take: impl FnMut(io::Result<Vec<u8>>)) {
     let (tell, mut changed) = mpsc::channel::<()>(1);
-    // A mounted ConfigMap swaps a link in the directory above, so the directory is watched and the content compared.
     let watching = watch(path, tell);
     if let Err(error) = &watching {
         tracing::warn!(file = %path.display(), %error, "no notice of changes to the file; it is looked at now and then");
@@ -52,14 +49,4 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {LARGEST} bytes")));
     }
     Ok(text)
-}
-
-fn watch(path: &Path, tell: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |_| {
-        // A full channel means that a look is due already.
-        let _ = tell.try_send(());
-    })?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    watcher.watch(directory, RecursiveMode::NonRecursive)?;
-    Ok(watcher)
 }

@@ -4,7 +4,7 @@
 use std::fmt::Display;
 
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 use super::fault::{Code, Fault, Span};
 use super::nearest::nearest;
@@ -74,6 +74,25 @@ impl Slot<'_> {
         let fault = Fault::new(Code::WrongType, value.span(), format!("{} must be {must}", self.name));
         let given = with_article(value.get_ref().type_str());
         self.sink.fault(fault.label(format!("this is {given}")).help(format!("accepted: {accepted}")));
+    }
+
+    /// The value as a table of one to `max` entries of a kind, if it is one.
+    pub fn table<'v, 't>(
+        &mut self,
+        value: &'v Spanned<DeValue<'t>>,
+        (max, what): (usize, &str),
+        accepted: &str,
+    ) -> Option<&'v DeTable<'t>> {
+        let Some(table) = value.get_ref().as_table() else {
+            self.wrong_type(value, "a table", accepted);
+            return None;
+        };
+        if table.is_empty() || table.len() > max {
+            let complaint = Complaint::bad(format!("{} {what}", table.len()));
+            self.complain(value.span(), complaint, &format!("1 to {max} {what}"));
+            return None;
+        }
+        Some(table)
     }
 
     /// The value as text, if it is one.

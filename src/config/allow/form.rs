@@ -20,15 +20,7 @@ impl Form for Claims {
     type Value = Vec<(Box<str>, Vec<Glob>)>;
 
     fn read(&self, value: &Spanned<DeValue<'_>>, slot: &mut Slot<'_>) -> Option<Self::Value> {
-        let Some(table) = value.get_ref().as_table() else {
-            slot.wrong_type(value, "a table", &self.accepted());
-            return None;
-        };
-        if table.is_empty() || table.len() > self.max {
-            let complaint = Complaint::bad(format!("{} claims", table.len()));
-            slot.complain(value.span(), complaint, &format!("1 to {} claims", self.max));
-            return None;
-        }
+        let table = slot.table(value, (self.max, "claims"), &self.accepted())?;
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(name, _)| name.span().start);
         let read: Vec<_> = entries

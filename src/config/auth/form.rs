@@ -128,15 +128,7 @@ impl Form for Claims {
     type Value = Vec<(Span, RequiredClaim)>;
 
     fn read(&self, value: &Spanned<DeValue<'_>>, slot: &mut Slot<'_>) -> Option<Self::Value> {
-        let Some(table) = value.get_ref().as_table() else {
-            slot.wrong_type(value, "a table", &self.accepted());
-            return None;
-        };
-        if table.is_empty() || table.len() > self.max {
-            let complaint = Complaint::bad(format!("{} entries", table.len()));
-            slot.complain(value.span(), complaint, &format!("1 to {} entries", self.max));
-            return None;
-        }
+        let table = slot.table(value, (self.max, "entries"), &self.accepted())?;
         let mut claims = Vec::new();
         self.collect(table, slot, &mut claims)?;
         claims.sort_by_key(|(at, _)| at.start);

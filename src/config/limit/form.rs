@@ -144,15 +144,7 @@ impl Form for Costs {
     type Value = Vec<(Span, (Glob, u64))>;
 
     fn read(&self, value: &Spanned<DeValue<'_>>, slot: &mut Slot<'_>) -> Option<Self::Value> {
-        let Some(table) = value.get_ref().as_table() else {
-            slot.wrong_type(value, "a table", &self.accepted());
-            return None;
-        };
-        if table.is_empty() || table.len() > self.max {
-            let complaint = Complaint::bad(format!("{} entries", table.len()));
-            slot.complain(value.span(), complaint, &format!("1 to {} entries", self.max));
-            return None;
-        }
+        let table = slot.table(value, (self.max, "entries"), &self.accepted())?;
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(tool, _)| tool.span().start);
         let read: Vec<_> = entries.into_iter().map(|(tool, cost)| self.entry(tool, cost, slot)).collect();
