@@ -267,10 +267,11 @@ impl Walk {
             Box::pin(stream_follows(moored)).await;
         }
         let pass = self.limit.pass(exchange, &heading.backend).await?;
-        self.observe.sent(trail, moored.map(|moored| moored.id), &heading.backend.name);
+        self.observe.sent(trail, moored.map(|moored| moored.id), &heading.backend);
         let mut change = self.cache.change(exchange);
         let sending = self.relay.now();
         let sent = self.relay.send(exchange, outgoing, heading, moored).await;
+        self.observe.answered(trail);
         if matches!(sent, Err(Lost::Broken(_) | Lost::Failed(_))) {
             *ran = true;
             pass.iter().for_each(Pass::failed);
@@ -283,7 +284,6 @@ impl Walk {
                     sent.keep(pass);
                 }
                 sent.weigh(self.toll.of(exchange, &outgoing.headers, heading, moored)).await;
-                self.observe.answered(trail);
                 match self.sessions.settle(exchange, moored, heading, &mut sent.answer).await {
                     Ok(lesson) => {
                         let lesson = match permit {

@@ -380,7 +380,7 @@ impl Shared {
             authorize: Arc::clone(&self.authorize),
             sessions: Arc::clone(&self.sessions),
             route: Arc::clone(&self.route),
-            observe: Arc::clone(&self.observe),
+            observe: Arc::new(self.observe.another()),
             drain: self.drain.clone(),
             refusals: Arc::clone(&self.refusals),
         }

@@ -1,94 +1,93 @@
-//! The observe station: reads the trail of an exchange when its answer's body has ended, and writes the access log. It
-//! never sees bodies or credentials, and never holds a request up: what cannot be written at once is counted and dropped.
+//! The observe station: reads the trail of an exchange when its answer's body has ended, counts it, and writes the access log. It
+//! never keeps bodies or credentials, and never holds a request up: what cannot be written at once is counted and dropped.
 
+mod access;
 pub mod metrics;
+pub mod names;
 mod sink;
+pub mod spread;
+pub mod tally;
+pub mod top;
+mod trail;
+mod verdict;
 
-use std::fmt::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
+pub use trail::{Done, Outcome, Trail};
+
 use crate::clock::Clock;
 use crate::config::AccessLog;
 use crate::exchange::Exchange;
-use crate::mcp::version::Era;
+use crate::fleet::Backend;
 use crate::names::SessionId;
 use metrics::Metrics;
 use sink::Sink;
+use tally::{Tallies, Tally};
+use trail::Facts;
+use verdict::Verdict;
 
-/// The observe station.
+/// Tools that are counted by name at most, unless the configuration says otherwise.
+pub const MOST_TOOLS: usize = 200;
+
+/// The observe station of one worker thread.
 #[derive(Debug)]
 pub struct Observe {
     clock: Clock,
     metrics: Arc<Metrics>,
-    access: Option<Sink>,
-}
-
-/// What is known of an exchange when its answer begins.
-#[derive(Debug, Default)]
-pub struct Trail {
-    started: Option<Instant>,
-    facts: Option<Facts>,
-    session: Option<SessionId>,
-    cached: Option<&'static str>,
-    backend: Option<Box<str>>,
-    sent: Option<Instant>,
-    answered: Option<Instant>,
-    refusal: Option<&'static str>,
-}
-
-#[derive(Debug)]
-struct Facts {
-    era: Era,
-    verb: Box<str>,
-    name: Option<Box<str>>,
-    pool: Box<str>,
-    client: std::net::IpAddr,
-    caller: Option<Arc<str>>,
+    tallies: Arc<Tallies>,
+    tally: Arc<Tally>,
+    access: Option<Arc<Sink>>,
 }
 
 impl Observe {
     /// A station that writes the access log where the configuration says.
     #[must_use]
     pub fn new(clock: Clock, access: AccessLog) -> Self {
-        Self { clock, metrics: Arc::default(), access: Sink::to(access) }
+        let tallies = Arc::new(Tallies::new(MOST_TOOLS));
+        let tally = tallies.tally(clock.now());
+        Self { clock, metrics: Arc::default(), tallies, tally, access: Sink::to(access).map(Arc::new) }
     }
 
-    /// What is counted.
+    /// The same station on another thread, which counts for itself.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self {
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+            tallies: Arc::clone(&self.tallies),
+            tally: self.tallies.tally(self.clock.now()),
+            access: self.access.clone(),
+        }
+    }
+
+    /// What is counted by reason.
     #[must_use]
     pub const fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
+    /// What was counted of exchanges that have ended, by all threads.
+    #[must_use]
+    pub const fn tallies(&self) -> &Arc<Tallies> {
+        &self.tallies
+    }
+
     /// A new trail.
     #[must_use]
     pub fn begin(&self) -> Trail {
-        Trail { started: self.access.is_some().then(|| self.clock.now()), ..Trail::default() }
+        Trail { began: Some(self.clock.now()), ..Trail::default() }
     }
 
     /// Writes down what the request is.
     pub fn facts(&self, trail: &mut Trail, exchange: &Exchange) {
-        if self.access.is_none() {
-            return;
-        }
-        let name = match &exchange.ask {
-            crate::exchange::Ask::Call(call) => call.name.clone(),
-            _ => None,
-        };
-        trail.facts = Some(Facts {
-            era: exchange.era,
-            verb: exchange.verb().into(),
-            name,
-            pool: exchange.pool.settings().name.as_str().into(),
-            client: exchange.caller.addr,
-            caller: exchange.caller.principal.as_ref().map(|principal| Arc::clone(&principal.name)),
-        });
+        trail.facts = Some(Box::new(Facts::of(exchange, self.clock.now())));
     }
 
     /// Writes down in whose session it is, where its answer has to do with the cache, and what.
@@ -97,20 +96,14 @@ impl Observe {
     }
 
     /// Writes down where it goes.
-    pub fn sent(&self, trail: &mut Trail, session: Option<SessionId>, backend: &str) {
-        if self.access.is_some() {
-            trail.session = session;
-            trail.backend = Some(backend.into());
-            trail.sent = Some(self.clock.now());
-            trail.answered = None;
-        }
+    pub fn sent(&self, trail: &mut Trail, session: Option<SessionId>, backend: &Arc<Backend>) {
+        trail.session = session;
+        trail.legs.sent(backend, self.clock.now());
     }
 
-    /// Writes down that the backend's answer has begun.
+    /// Writes down that the backend's answer has begun, or will not come.
     pub fn answered(&self, trail: &mut Trail) {
-        if self.access.is_some() {
-            trail.answered = Some(self.clock.now());
-        }
+        trail.legs.arrived(self.clock.now());
     }
 
     /// Writes down that it was refused, and counts it.
@@ -121,67 +114,40 @@ impl Observe {
 
     /// Lets the answer's body carry the trail to its end.
     #[must_use]
-    pub fn watch<B: Body>(self: &Arc<Self>, trail: Trail, response: Response<B>) -> Response<Observed<B>> {
+    pub fn watch<B: Body>(self: &Arc<Self>, mut trail: Trail, response: Response<B>) -> Response<Observed<B>> {
         let (parts, body) = response.into_parts();
-        let ended = body.is_end_stream();
-        let watch = self
-            .access
-            .is_some()
-            .then(|| Box::new(Watch { observe: Arc::clone(self), trail, status: parts.status, bytes: 0, ended }));
-        Response::from_parts(parts, Observed { body, watch })
+        let head = self.clock.now();
+        trail.legs.arrived(head);
+        let watch = Watch {
+            observe: Arc::clone(self),
+            trail,
+            status: parts.status,
+            head,
+            bytes: 0,
+            ended: body.is_end_stream(),
+            verdict: Verdict::default(),
+        };
+        Response::from_parts(parts, Observed { body, watch: Some(Box::new(watch)) })
     }
 
-    fn write(&self, watch: &Watch) {
+    fn end(&self, watch: &Watch) {
+        let (trail, now) = (&watch.trail, self.clock.now());
+        let read = trail.facts.as_ref().map_or(watch.head, |facts| facts.read);
+        let backend = trail.legs.waited;
+        let done = Done {
+            trail,
+            status: watch.status,
+            bytes: watch.bytes,
+            ended: watch.ended,
+            outcome: Done::outcome(trail, watch.status, watch.verdict, watch.ended),
+            whole: now.saturating_duration_since(trail.began.unwrap_or(now)),
+            own: watch.head.saturating_duration_since(read).saturating_sub(backend),
+            backend,
+        };
+        self.tally.count(&done, &self.tallies.tools, now);
         if let Some(sink) = &self.access {
-            sink.write(self.line(watch));
+            sink.write(access::line(&done, self.clock.unix_millis()));
         }
-    }
-
-    fn line(&self, watch: &Watch) -> String {
-        let trail = &watch.trail;
-        let mut line = String::with_capacity(256);
-        let now = self.clock.now();
-        let micros = |from: Option<Instant>, to: Option<Instant>| match (from, to) {
-            (Some(from), Some(to)) => to.saturating_duration_since(from),
-            _ => Duration::ZERO,
-        };
-        // Writing to a String cannot fail.
-        let mut put = |text: std::fmt::Arguments<'_>| {
-            let _ = line.write_fmt(text);
-        };
-        put(format_args!("{{\"at\":{},\"status\":{}", self.clock.unix(), watch.status.as_u16()));
-        if let Some(facts) = &trail.facts {
-            let era = if facts.era == Era::Modern { "modern" } else { "legacy" };
-            let verb = serde_json::Value::from(&*facts.verb);
-            put(format_args!(
-                ",\"pool\":\"{}\",\"client\":\"{}\",\"era\":\"{era}\",\"method\":{verb}",
-                facts.pool, facts.client
-            ));
-            if let Some(caller) = &facts.caller {
-                put(format_args!(",\"caller\":{}", serde_json::Value::from(&**caller)));
-            }
-            if let Some(name) = &facts.name {
-                put(format_args!(",\"name\":{}", serde_json::Value::from(&**name)));
-            }
-        }
-        if let Some(session) = trail.session {
-            put(format_args!(",\"session\":\"{session}\""));
-        }
-        if let Some(cached) = trail.cached {
-            put(format_args!(",\"cache\":\"{cached}\""));
-        }
-        if let Some(backend) = &trail.backend {
-            put(format_args!(
-                ",\"backend\":\"{backend}\",\"backend_us\":{}",
-                micros(trail.sent, trail.answered).as_micros()
-            ));
-        }
-        if let Some(refusal) = trail.refusal {
-            put(format_args!(",\"refused\":\"{refusal}\""));
-        }
-        let whole = micros(trail.started, Some(now)).as_micros();
-        put(format_args!(",\"bytes\":{},\"us\":{whole},\"ended\":{}}}\n", watch.bytes, watch.ended));
-        line
     }
 }
 
@@ -202,13 +168,23 @@ struct Watch {
     observe: Arc<Observe>,
     trail: Trail,
     status: StatusCode,
+    /// When the answer's header fields were ready.
+    head: Instant,
     bytes: u64,
     ended: bool,
+    verdict: Verdict,
+}
+
+impl Watch {
+    fn pass(&mut self, piece: &[u8]) {
+        self.bytes += piece.len() as u64;
+        self.verdict.look(piece);
+    }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.observe.clone().write(self);
+        self.observe.end(self);
     }
 }
 
@@ -221,7 +197,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Observed<B> {
         let polled = Pin::new(&mut this.body).poll_frame(context);
         if let Some(watch) = &mut this.watch {
             match &polled {
-                Poll::Ready(Some(Ok(frame))) => watch.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+                Poll::Ready(Some(Ok(frame))) => watch.pass(frame.data_ref().map_or(&[], |data| data)),
                 Poll::Ready(None) => watch.ended = true,
                 Poll::Ready(Some(Err(_))) | Poll::Pending => {}
             }

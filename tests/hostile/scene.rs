@@ -80,9 +80,11 @@ impl Scene {
         Self::with(&HURRIED)
     }
 
-    /// The same, with a pool of its own for another server at `/legacy`.
-    pub fn beside(other: &Backend) -> Self {
-        Self::start(&HURRIED, |setup| setup.pool("/legacy", &[other.url()]))
+    /// The same, with a pool of its own for another server at `/legacy`, and with sessions that live for two minutes: their tombstones
+    /// come and go.
+    pub fn lasting(other: &Backend) -> Self {
+        let keys = [&HURRIED[..], &["session.lifetime = \"2m\"", "session.idle = \"1m\""]].concat();
+        Self::start(&keys, |setup| setup.pool("/legacy", &[other.url()]))
     }
 
     fn with(keys: &[&str]) -> Self {
