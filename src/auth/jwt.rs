@@ -1,9 +1,10 @@
 //! Whose a token is: asks the keys of the issuer that it names, once; from then on the token is remembered until it ends or
-//! its key is withdrawn. Reads no header field.
+//! its key is withdrawn. One that is refused is remembered for a moment: whoever repeats it costs no look at its signature.
+//! Reads no header field.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -21,6 +22,10 @@ const MEMORY: u64 = 16 << 20;
 /// How many tokens that is, about.
 const TOKENS: usize = 16_384;
 
+/// How many refused tokens one gate remembers, and for how long: anybody can make as many as they like.
+const REFUSED: usize = 4096;
+const REFUSED_FOR: Duration = Duration::from_secs(10);
+
 /// Names a token: its digest under a key that nobody else has, so that nobody can make two of one name.
 type Name = [u8; 32];
 
@@ -31,6 +36,16 @@ pub(super) struct Jwt {
     clock: Clock,
     secret: [u8; 32],
     known: Cache<Name, Arc<Principal>, Weight>,
+    refused: Cache<Name, Refused>,
+}
+
+/// Why a token was refused, and how long that can be relied upon.
+#[derive(Clone, Copy)]
+struct Refused {
+    flaw: Flaw,
+    until: Instant,
+    /// What was known of the issuers' keys.
+    edition: u64,
 }
 
 #[derive(Clone)]
@@ -51,6 +66,7 @@ impl Jwt {
             clock,
             secret,
             known: Cache::with_weighter(TOKENS, MEMORY, Weight),
+            refused: Cache::new(REFUSED),
         }
     }
 
@@ -63,9 +79,33 @@ impl Jwt {
             }
             self.known.remove(&name);
         }
-        let principal = Arc::new(self.verify(text).await?);
-        self.known.insert(name, Arc::clone(&principal));
-        Ok(principal)
+        let (now, edition) = (self.clock.now(), self.edition());
+        if let Some(refused) = self.refused.get(&name) {
+            if refused.until > now && refused.edition == edition {
+                return Err(Denied::Invalid(refused.flaw));
+            }
+            self.refused.remove(&name);
+        }
+        match self.verify(text).await {
+            Ok(principal) => {
+                let principal = Arc::new(principal);
+                self.known.insert(name, Arc::clone(&principal));
+                Ok(principal)
+            }
+            Err(denied) => {
+                if let Denied::Invalid(flaw) = denied.clone()
+                    && lasts(flaw)
+                {
+                    self.refused.insert(name, Refused { flaw, until: now + REFUSED_FOR, edition });
+                }
+                Err(denied)
+            }
+        }
+    }
+
+    /// Changes whenever any issuer's keys do.
+    fn edition(&self) -> u64 {
+        self.issuers.iter().map(|(_, source)| source.edition()).sum()
     }
 
     async fn verify(&self, text: &str) -> Result<Principal, Denied> {
@@ -85,6 +125,12 @@ impl Jwt {
         }?;
         token.principal(settings, (&self.clock, self.leeway), &withdrawn).map_err(Denied::Invalid)
     }
+}
+
+/// Whether a token that has this flaw will have it in a moment. A time comes by itself, and a key may come at any moment: not to find one
+/// costs nothing.
+const fn lasts(flaw: Flaw) -> bool {
+    !matches!(flaw, Flaw::NotYet | Flaw::UnknownKey)
 }
 
 /// The mark of withdrawal of the key that has signed the token.

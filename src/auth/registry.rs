@@ -13,7 +13,7 @@ use super::gate::{Asks, Gate};
 use super::identity::SignerError;
 use super::jwt::Jwt;
 use super::keyring::{KeyFileError, Keyring};
-use super::source::{Pace, Place, Source, SourceError};
+use super::source::{Pace, Place, Source, SourceError, Terms};
 use crate::clock::Clock;
 use crate::config::{AuthMode, AuthSettings, IssuerSettings, JwksSource, JwtSettings};
 use crate::names::PoolId;
@@ -69,7 +69,7 @@ type Kept<T> = (Arc<T>, Arc<Task>);
 
 #[derive(Default)]
 struct Held {
-    sources: HashMap<Place, Kept<Source>>,
+    sources: HashMap<Place, (Kept<Source>, Terms)>,
     keyrings: HashMap<PathBuf, Kept<Keyring>>,
 }
 
@@ -111,7 +111,8 @@ impl Gates {
         }
         self.gates.store(Arc::new(gates));
         let gone = held.sources.iter().filter(|(place, _)| !next.sources.contains_key(*place));
-        gone.for_each(|(_, (source, _))| source.retire());
+        gone.for_each(|(_, ((source, _), _))| source.retire());
+        next.sources.values().for_each(|((source, _), terms)| source.agree(*terms));
         let gone = held.keyrings.iter().filter(|(path, _)| !next.keyrings.contains_key(*path));
         gone.for_each(|(_, (keyring, _))| keyring.retire());
         *held = next;
@@ -153,26 +154,23 @@ impl Gates {
         held: &Held,
         next: &mut Held,
     ) -> Result<Arc<Source>, OpenError> {
-        let place = Place {
-            issuer: issuer.issuer.clone(),
-            jwks: issuer.jwks.clone(),
-            ca_file: issuer.ca_file.clone(),
-            refresh: jwt.jwks_refresh,
-            stale: jwt.jwks_stale,
-        };
+        let place = Place { issuer: issuer.issuer.clone(), jwks: issuer.jwks.clone(), ca_file: issuer.ca_file.clone() };
+        let terms = Terms { refresh: jwt.jwks_refresh, stale: jwt.jwks_stale };
+        // Pools that believe the same issuer share its keys.
+        let terms = next.sources.get(&place).map_or(terms, |(_, others)| others.and(terms));
         let known = next.sources.get(&place).or_else(|| held.sources.get(&place));
         let (source, task) = match known {
-            Some((source, task)) => (Arc::clone(source), Arc::clone(task)),
-            None => self.begin(place.clone())?,
+            Some(((source, task), _)) => (Arc::clone(source), Arc::clone(task)),
+            None => self.begin(place.clone(), terms)?,
         };
-        next.sources.insert(place, (Arc::clone(&source), task));
+        next.sources.insert(place, ((Arc::clone(&source), task), terms));
         Ok(source)
     }
 
-    fn begin(&self, place: Place) -> Result<Kept<Source>, OpenError> {
+    fn begin(&self, place: Place, terms: Terms) -> Result<Kept<Source>, OpenError> {
         let issuer = place.issuer.clone();
         let file = if let JwksSource::File(path) = &place.jwks { Some(path.clone()) } else { None };
-        let source = Arc::new(Source::new(place, self.clock.clone(), self.pace));
+        let source = Arc::new(Source::new(place, terms, self.clock.clone(), self.pace));
         if let Some(path) = file {
             source.take_file(follow::read(&path)).map_err(|source| OpenError::Issuer { issuer, source })?;
         }

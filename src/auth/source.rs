@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::FutureExt as _;
 use http::Uri;
 use tokio::sync::{Notify, watch};
@@ -52,10 +52,22 @@ pub(super) struct Place {
     pub issuer: Box<str>,
     pub jwks: JwksSource,
     pub ca_file: Option<PathBuf>,
+}
+
+/// For how long keys are good. Changes with the configuration; the keys stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
     /// How often keys are fetched where nothing else is said.
     pub refresh: Duration,
     /// How long they are believed while they cannot be fetched.
     pub stale: Duration,
+}
+
+impl Terms {
+    /// What suits both.
+    pub fn and(self, other: Self) -> Self {
+        Self { refresh: self.refresh.min(other.refresh), stale: self.stale.min(other.stale) }
+    }
 }
 
 /// Why keys could not be had.
@@ -83,7 +95,12 @@ pub enum SourceError {
 /// The keys of one issuer.
 pub(super) struct Source {
     place: Place,
+    terms: ArcSwap<Terms>,
+    /// The terms are others now.
+    changed: Notify,
     keys: ArcSwapOption<KeySet>,
+    /// How often the keys were replaced.
+    edition: AtomicU64,
     clock: Clock,
     pace: Pace,
     /// Requests ask for keys here.
@@ -100,10 +117,13 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub fn new(place: Place, clock: Clock, pace: Pace) -> Self {
+    pub fn new(place: Place, terms: Terms, clock: Clock, pace: Pace) -> Self {
         Self {
             place,
+            terms: ArcSwap::from_pointee(terms),
+            changed: Notify::new(),
             keys: ArcSwapOption::empty(),
+            edition: AtomicU64::new(0),
             clock,
             pace,
             wanted: Notify::new(),
@@ -117,6 +137,19 @@ impl Source {
     /// The keys that are known now; `None` before the first were had, and where they have become too old.
     pub fn keys(&self) -> Option<Arc<KeySet>> {
         self.keys.load_full()
+    }
+
+    /// Changes whenever other keys are known, or none.
+    pub fn edition(&self) -> u64 {
+        self.edition.load(Ordering::Acquire)
+    }
+
+    /// From now on keys are good for so long; if that is new, they are fetched at once.
+    pub fn agree(&self, terms: Terms) {
+        if **self.terms.load() != terms {
+            self.terms.store(Arc::new(terms));
+            self.changed.notify_one();
+        }
     }
 
     /// Has the keys fetched anew, unless a token had that done just now, and waits for the end of it, within bounds. Then looking again
@@ -140,6 +173,7 @@ impl Source {
     /// The source is no longer believed, and nobody who was known by its keys.
     pub fn retire(&self) {
         if let Some(keys) = self.keys.swap(None) {
+            self.edition.fetch_add(1, Ordering::AcqRel);
             keys.withdraw();
         }
     }
@@ -164,24 +198,26 @@ impl Source {
         let mut failures = 0;
         let mut had = self.clock.now();
         loop {
-            let pause = match self.attempt(&mut fetcher).await {
+            let attempt = self.attempt(&mut fetcher).await;
+            let refresh = self.terms.load().refresh;
+            let pause = match attempt {
                 Ok(max_age) => {
                     (failures, had) = (0, self.clock.now());
-                    max_age.map_or(self.place.refresh, |age| age.clamp(AGES.0, AGES.1))
+                    max_age.map_or(refresh, |age| age.clamp(AGES.0, AGES.1))
                 }
                 Err(error) => {
                     failures += 1;
                     self.complain(&error);
                     self.forget_if_stale(had);
                     let pause = self.pace.retry.saturating_mul(1 << u32::min(failures - 1, 10));
-                    pause.min(RETRY_MOST).min(self.place.refresh)
+                    pause.min(RETRY_MOST).min(refresh)
                 }
             };
             self.rest(pause).await;
         }
     }
 
-    /// Until the pause is over, or a token wants keys and it is time for that.
+    /// Until the pause is over, or has another length, or a token wants keys and it is time for that.
     async fn rest(&self, pause: Duration) {
         let wanted = async {
             loop {
@@ -192,7 +228,11 @@ impl Source {
                 }
             }
         };
-        drop(tokio::time::timeout(pause, wanted).await);
+        tokio::select! {
+            () = wanted => {}
+            () = self.changed.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
     }
 
     /// One attempt, of which all are told who wait. How long what came says that it is good.
@@ -259,6 +299,7 @@ impl Source {
         };
         tracing::debug!(issuer = %self.place.issuer, keys = keys.len(), "keys of the issuer");
         self.keys.store(Some(Arc::new(keys)));
+        self.edition.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Takes the keys from the content of the file, where they are in one.
@@ -279,7 +320,7 @@ impl Source {
 
     /// Keys that could not be confirmed for too long are no longer believed.
     fn forget_if_stale(&self, had: std::time::Instant) {
-        if self.clock.now().saturating_duration_since(had) >= self.place.stale && self.keys.load().is_some() {
+        if self.clock.now().saturating_duration_since(had) >= self.terms.load().stale && self.keys.load().is_some() {
             tracing::error!(issuer = %self.place.issuer, "keys of the issuer are too old, nobody is known by them any more");
             self.retire();
         }

@@ -254,3 +254,56 @@ async fn a_reload_keeps_what_it_does_not_change_and_withdraws_what_is_gone() {
     assert!(principal.validity.is_revoked());
     assert!(all.of(POOL).unwrap().is_open());
 }
+
+#[tokio::test]
+async fn a_reload_that_changes_how_long_keys_are_good_keeps_them() {
+    let (clock, key) = (Clock::manual(), Key::ed25519("a"));
+    let stub = Stub::start(good(&[&key])).await;
+    let (gates, gate) = gates(&clock, hurried(), &at(&stub));
+    let token = key.token(&claims(&clock, &json!({})));
+    let streaming = ask(&gate, &token).await.unwrap();
+    // The server of the keys is away meanwhile: what is known goes on, though it is asked at once.
+    stub.behave(Manner::Refuse("500 Internal Server Error"));
+    gates.reconfigure(&[(POOL, &often(&stub))]).unwrap();
+    until(|| stub.asked() > 3).await;
+    assert!(!streaming.validity.is_revoked());
+    assert!(ask(&gates.of(POOL).unwrap(), &token).await.is_ok());
+    // And it is fetched as often as the new configuration says.
+    let second = Key::ed25519("b");
+    stub.behave(good(&[&second]));
+    until(|| streaming.validity.is_revoked()).await;
+}
+
+#[tokio::test]
+async fn pools_that_share_an_issuer_go_by_the_shorter_times() {
+    let (clock, key) = (Clock::manual(), Key::ed25519("a"));
+    let stub = Stub::start(good(&[&key])).await;
+    let gates = Gates::at_pace(clock.clone(), hurried());
+    gates.reconfigure(&[(POOL, &at(&stub)), (PoolId(2), &often(&stub))]).unwrap();
+    until(|| stub.asked() > 3).await;
+    gates.reconfigure(&[(PoolId(2), &often(&stub)), (POOL, &at(&stub))]).unwrap();
+    let before = stub.asked();
+    until(|| stub.asked() > before + 3).await;
+}
+
+#[tokio::test]
+async fn a_refused_token_is_not_looked_at_again_until_the_keys_change() {
+    let (clock, first, second) = (Clock::manual(), Key::ed25519("a"), Key::ed25519("a"));
+    let stub = Stub::start(good(&[&first])).await;
+    let (_gates, gate) = gates(&clock, hurried(), &often(&stub));
+    let (good_one, forged) = (first.token(&claims(&clock, &json!({}))), second.token(&claims(&clock, &json!({}))));
+    let streaming = ask(&gate, &good_one).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(ask(&gate, &forged).await.err(), Some(Denied::Invalid(Flaw::Signature)));
+    }
+    // The key of that name is another one now: what was forged is good at once.
+    stub.behave(good(&[&second]));
+    until(|| streaming.validity.is_revoked()).await;
+    assert!(ask(&gate, &forged).await.is_ok());
+    assert_eq!(ask(&gate, &good_one).await.err(), Some(Denied::Invalid(Flaw::Signature)));
+    // A time that had not come is looked at each time.
+    let early = second.token(&claims(&clock, &json!({"nbf": clock.unix() + 90})));
+    assert_eq!(ask(&gate, &early).await.err(), Some(Denied::Invalid(Flaw::NotYet)));
+    clock.advance(Duration::from_secs(31));
+    assert!(ask(&gate, &early).await.is_ok());
+}
