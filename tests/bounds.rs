@@ -92,5 +92,5 @@ fn what_is_refused_is_counted() {
         count(&gateway, "moorline_connections_refused_total{reason=\"bad_http\"}") == 1
     });
     let metrics = gateway.admin("/metrics");
-    assert!(metrics.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
+    assert!(metrics.header("content-type").is_some_and(|kind| kind.starts_with("text/plain; version=0.0.4")));
 }

@@ -12,8 +12,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -30,7 +30,7 @@ use crate::drain::{Drain, Phase};
 use crate::fleet::Fleet;
 use crate::limit::Limit;
 use crate::listener::{Doors, Workers, health};
-use crate::observe::metrics::{self, Metrics};
+use crate::observe::metrics::{Format, Metrics};
 use crate::session::Sessions;
 use crate::tasks::Crew;
 
@@ -131,6 +131,7 @@ impl Admin {
             async move {
                 Ok::<_, Infallible>(match admin.gate.refusal(request.uri().path(), request.headers()) {
                     Some(refusal) => refusal,
+                    None if request.uri().path() == "/metrics" => admin.measured(request.headers()),
                     None => admin.answer(request.method(), request.uri()).await,
                 })
             }
@@ -158,18 +159,16 @@ impl Admin {
             "/backends" => json(&self.overview()),
             "/limits" => self.limits(query).await,
             "/cache" => self.cached(),
-            "/metrics" => self.measured(),
             _ => plain(StatusCode::NOT_FOUND, KNOWN),
         }
     }
 
-    /// `GET /metrics`.
-    fn measured(&self) -> Response<Full<Bytes>> {
-        let Ok(words) = self.metrics.text() else {
-            return plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n");
-        };
-        let mut response = text(StatusCode::OK, words);
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+    /// `GET /metrics`, in the form that is wanted.
+    fn measured(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+        let format = Format::wanted(accept.unwrap_or_default());
+        let mut response = Response::new(Full::from(format.write(&self.metrics.page())));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
         response
     }
 

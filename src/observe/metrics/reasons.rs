@@ -4,21 +4,15 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::ConstCounter;
+use super::page::{Collect, Metric, OTHER, Page};
 
 /// Reasons that are told apart at most; further ones would be counted together.
 const MOST: usize = 96;
 
-/// What further ones are called.
-const OTHERS: &str = "others";
-
 /// Counts by reason.
 #[derive(Debug)]
 pub struct Reasons {
-    name: &'static str,
-    help: &'static str,
+    metric: &'static Metric,
     places: [Place; MOST],
     others: AtomicU64,
 }
@@ -30,10 +24,10 @@ struct Place {
 }
 
 impl Reasons {
-    /// Nothing counted yet, under this name.
+    /// Nothing counted yet; the metric has one label, the reason.
     #[must_use]
-    pub fn new(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, places: std::array::from_fn(|_| Place::default()), others: AtomicU64::new(0) }
+    pub fn new(metric: &'static Metric) -> Self {
+        Self { metric, places: std::array::from_fn(|_| Place::default()), others: AtomicU64::new(0) }
     }
 
     /// Counts one more.
@@ -52,17 +46,14 @@ impl Reasons {
         let named =
             self.places.iter().map_while(|place| Some((*place.reason.get()?, place.count.load(Ordering::Relaxed))));
         let others = self.others.load(Ordering::Relaxed);
-        named.chain((others > 0).then_some((OTHERS, others)))
+        named.chain((others > 0).then_some((OTHER, others)))
     }
 }
 
-impl Collector for Reasons {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let kind = ConstCounter::new(0_u64).metric_type();
-        let mut family = encoder.encode_descriptor(self.name, self.help, None, kind)?;
-        self.all().try_for_each(|(reason, count)| {
-            ConstCounter::new(count).encode(family.encode_family(&[("reason", reason)])?)
-        })
+impl Collect for Reasons {
+    fn collect(&self, page: &mut Page) {
+        let mut samples = page.family(self.metric);
+        self.all().for_each(|(reason, count)| samples.count(&[reason], count));
     }
 }
 
@@ -72,7 +63,7 @@ mod tests {
 
     #[test]
     fn each_reason_has_its_count_and_there_is_an_end_of_them() {
-        let reasons = Reasons::new("x", "x");
+        let reasons = Reasons::new(&super::super::REFUSALS);
         let names: Vec<&'static str> = (0..MOST + 2).map(|number| &*format!("r{number}").leak()).collect();
         std::thread::scope(|scope| {
             for _ in 0..4 {
