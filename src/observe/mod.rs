@@ -4,6 +4,7 @@
 mod access;
 pub mod metrics;
 pub mod names;
+pub mod requests;
 mod sink;
 pub mod spread;
 pub mod tally;

@@ -14,6 +14,9 @@ use super::trail::{Done, Facts, Outcome};
 use crate::mcp::version::Era;
 use crate::names::{BackendId, CallerDigest, PoolId};
 
+/// Backends of which each thread counts the work at most. Where more have come and gone, counting begins anew.
+const MOST_BACKENDS: usize = 4096;
+
 /// What requests are told apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Kind {
@@ -179,6 +182,9 @@ impl Held {
 impl Counts {
     fn time(&mut self, facts: &Facts, tool: Tool, done: &Done<'_>) {
         if let Some(backend) = &done.trail.legs.backend {
+            if self.backends.len() >= MOST_BACKENDS && !self.backends.contains_key(&backend.id) {
+                self.backends.clear();
+            }
             let work = self.backends.entry(backend.id).or_default();
             work.outcomes[done.outcome as usize] += 1;
             work.times.add(done.backend);

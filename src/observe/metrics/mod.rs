@@ -11,7 +11,7 @@ mod format;
 mod histogram;
 mod page;
 mod reasons;
-mod scale;
+pub mod scale;
 mod sharded;
 mod text;
 

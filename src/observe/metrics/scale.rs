@@ -91,6 +91,12 @@ pub fn bucket_of(micros: u64) -> usize {
     bucket
 }
 
+/// The longest duration in a bucket, in microseconds; of the last one, the shortest.
+#[must_use]
+pub fn bound_of(bucket: usize) -> u64 {
+    BOUNDS[bucket.min(LONGER - 1)]
+}
+
 /// The number of an exponential bucket in Prometheus's schema: its upper bound is 2^(number/8) s. The last bucket goes for the
 /// first one beyond the highest bound.
 #[must_use]
