@@ -1,4 +1,4 @@
-//! The admin listener's gate: nobody without the token beyond loopback, and no page of a browser anywhere.
+//! The admin listener's gate: nobody without the token beyond loopback, and no page of a browser but the dashboard's.
 
 mod support;
 
@@ -19,7 +19,8 @@ fn guarded() -> (Backend, Gateway, SocketAddr) {
 }
 
 fn purge(admin: SocketAddr, more: &[&str]) -> Answer {
-    ask(admin, &request("POST /cache/purge?all=true", more, b""))
+    let json = ["Content-Type: application/json"];
+    ask(admin, &request("POST /api/v1/cache/purge", &[&json, more].concat(), b"{\"all\":true}"))
 }
 
 #[test]
@@ -30,7 +31,7 @@ fn beyond_loopback_nobody_asks_without_the_token() {
     assert_eq!(refused.header("www-authenticate"), Some("Bearer realm=\"moorline admin\""));
     assert_eq!(ask(admin, &get("/metrics", &[])).status, 401);
     assert_eq!(purge(admin, &["Authorization: Bearer correct horsf"]).status, 401);
-    assert_eq!((purge(admin, &[TOKEN]).status, ask(admin, &get("/metrics", &[TOKEN])).status), (200, 200));
+    assert_eq!((purge(admin, &[TOKEN]).status, ask(admin, &get("/metrics", &[TOKEN])).status), (204, 200));
     // Orchestrators have no token.
     assert_eq!((ask(admin, &get("/livez", &[])).status, ask(admin, &get("/readyz", &[])).status), (200, 200));
     assert!(!gateway.log.text().contains("horse"), "{}", gateway.log.text());
@@ -40,11 +41,16 @@ fn beyond_loopback_nobody_asks_without_the_token() {
 fn a_page_in_a_browser_gives_no_orders() {
     let backend = Backend::stateless("a");
     let gateway = Setup::of(&[backend.url()]).start();
-    assert_eq!(purge(gateway.admin, &[]).status, 200);
+    assert_eq!(purge(gateway.admin, &[]).status, 204);
     for page in ["Origin: http://evil.example", "Origin: null", "Sec-Fetch-Site: same-site", "Host: evil.example:9090"]
     {
-        assert_eq!(purge(gateway.admin, &[page]).status, 403, "{page}");
+        assert_eq!(purge(gateway.admin, &[page, "Moorline-Admin: 1"]).status, 403, "{page}");
     }
+    let ours =
+        [&*format!("Origin: http://{}", gateway.admin), &format!("Host: {}", gateway.admin), "Moorline-Admin: 1"];
+    assert_eq!(purge(gateway.admin, &ours).status, 204);
+    let unsigned = purge(gateway.admin, &ours[..2]);
+    assert_eq!((unsigned.status, unsigned.json()["reason"].as_str()), (403, Some("unsigned_order")));
 }
 
 #[test]

@@ -288,7 +288,7 @@ fn too_many_connections() {
     let backend = Backend::legacy("a");
     let gateway = Setup::of(&[backend.url()]).key("bounds.max_connections = 2").start();
     let session = Session::open(gateway.addr);
-    let open = || gateway.admin("/backends").json()["connections"].as_u64();
+    let open = || gateway.instance()["connections"].as_u64();
     wait_for("earlier connections are gone", || open() == Some(0));
     let mut held = [gateway.connect(), gateway.connect()];
     wait_for("both are counted", || open() == Some(2));

@@ -25,13 +25,13 @@ fn more_connections_than_an_address_may_have() {
     let backend = Backend::stateless("a");
     let gateway = Setup::of(&[backend.url()]).key("bounds.max_connections_per_address = 2").start();
     let held: Vec<_> = (0..2).map(|_| gateway.connect()).collect();
-    wait_for("both are counted", || gateway.admin("/backends").json()["connections"] == 2);
+    wait_for("both are counted", || gateway.instance()["connections"] == 2);
     let mut third = gateway.connect();
     golden_refusal("too_many_of_address", &third.answer());
     assert!(third.is_closed());
     assert_eq!(count(&gateway, "moorline_connections_refused_total{reason=\"too_many_of_address\"}"), 1);
     drop(held);
-    wait_for("somebody has gone", || gateway.admin("/backends").json()["connections"] == 0);
+    wait_for("somebody has gone", || gateway.instance()["connections"] == 0);
     assert_eq!(gateway.ask(&post(&[], call("1", "name"))).status, 200);
 }
 
@@ -41,7 +41,7 @@ fn a_trusted_proxy_may_have_any_number_of_connections() {
     let setup = Setup::of(&[backend.url()]).key("bounds.max_connections_per_address = 1");
     let gateway = setup.key("trusted_proxies = [\"127.0.0.1\"]").start();
     let _held: Vec<_> = (0..3).map(|_| gateway.connect()).collect();
-    wait_for("all are counted", || gateway.admin("/backends").json()["connections"] == 3);
+    wait_for("all are counted", || gateway.instance()["connections"] == 3);
     assert_eq!(gateway.ask(&post(&[], call("1", "name"))).status, 200);
 }
 

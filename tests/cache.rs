@@ -12,7 +12,7 @@ use std::sync::{Arc, Barrier, Condvar, Mutex};
 use serde_json::{Value, json};
 
 use support::backend::{After, Kind, chunk, end_stream, open_stream, reply, respond};
-use support::http::{Connection, post_to, request};
+use support::http::{Connection, post_to};
 use support::session::{modern, modern_call};
 use support::{Answer, Backend, DEADLINE, Gateway, Received, Session, Setup, until};
 
@@ -515,7 +515,7 @@ fn all_at_once(shop: &Shop, gateway: &Gateway, tool: &str, clients: usize) -> Ve
 
 /// How many requests wait for a call that another has made.
 fn waiting(gateway: &Gateway) -> u64 {
-    gateway.admin("/cache").json()["waiting"].as_u64().unwrap_or_default()
+    gateway.admin("/api/v1/cache").json()["waiting"].as_u64().unwrap_or_default()
 }
 
 #[test]
@@ -550,7 +550,7 @@ fn a_leader_that_hangs_up_does_not_take_the_others_with_it() {
         let follower = scope.spawn(|| call(&gateway, "slow_reads"));
         until("it follows", || (waiting(&gateway) == 1).then_some(()));
         drop(leader);
-        let connections = || gateway.admin("/backends").json()["connections"].as_u64();
+        let connections = || gateway.instance()["connections"].as_u64();
         until("it has gone", || (connections() == Some(1)).then_some(()));
         shop.gate.open();
         let answer = follower.join().expect("it does not panic");
@@ -1023,8 +1023,9 @@ fn an_operator_has_results_forgotten() {
     let shown = show.args(["cache", "show", "--admin", &gateway.admin.to_string()]).output().expect("it runs");
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.starts_with("3 results, 1 of 64 MiB"), "{shown}");
-    let bad = support::http::ask(gateway.admin, &request("POST /cache/purge?tool=%zz", &[], b""));
-    assert_eq!(bad.status, 400);
+    for bad in ["{\"tools\":[\"\"]}", "{\"tool\":[\"a\"]}", "{}", "", "[", "{\"all\":false}"] {
+        assert_eq!(gateway.order("/api/v1/cache/purge", bad).status, 400, "{bad}");
+    }
 }
 
 #[test]
@@ -1036,7 +1037,7 @@ fn memory_stays_within_its_bound() {
         call_with(&gateway, "reads", &arguments, &[]);
         call_with(&gateway, "big", &arguments, &[]);
     }
-    let usage = gateway.admin("/cache").json();
+    let usage = gateway.admin("/api/v1/cache").json();
     let (bytes, most) = (usage["bytes"].as_u64().unwrap_or(u64::MAX), usage["most"].as_u64().unwrap_or_default());
     assert!(bytes <= most && most == 1 << 20, "{usage}");
     assert!(usage["entries"].as_u64().unwrap_or_default() > 50, "{usage}");

@@ -214,7 +214,7 @@ fn an_ended_session_is_gone_everywhere() {
     assert_eq!(reason(&ended.call("name")), (404, json!("session_unknown")));
     assert_eq!(ended.end().status, 404);
     assert_eq!(other.call("name").said(), "a");
-    assert_eq!((backend.sessions(), gateway.admin("/backends").json()["sessions"].clone()), (1, json!(1)));
+    assert_eq!((backend.sessions(), gateway.instance()["sessions"].clone()), (1, json!(1)));
 }
 
 #[test]

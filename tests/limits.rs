@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use support::backend::{After, Kind, chunk, end_stream, open_stream, reply, respond};
-use support::http::{ask, post, request};
+use support::http::post;
 use support::session::{call, initialize, modern, modern_call};
 use support::{Answer, Backend, Gateway, Received, Session, Setup, golden, now, until, wait_for};
 
@@ -227,16 +227,18 @@ fn a_block_lasts_until_it_is_over_or_lifted() {
     assert!((3590..=3600).contains(&seconds(&refused, "retry-after")));
     let message = refused.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
     assert!(message.starts_with("search: blocked for more than 2 calls per second; try again in 3"), "{message}");
-    let seen = gateway.admin("/limits?subject=10.0.0.1").json();
+    let seen = gateway.admin("/api/v1/limits?subject=10.0.0.1").json();
     let standing = &seen["limits"][0]["accounts"][0]["standings"][0];
     assert!(standing["blocked_ms"].as_u64().is_some_and(|millis| millis > 3_500_000), "{seen}");
-    let lift = |path: &str| ask(gateway.admin, &request(&format!("POST {path}"), &[], b""));
-    assert_eq!(lift("/limits/nobody/lift?subject=10.0.0.1").status, 404);
-    assert_eq!(lift("/limits/per-caller/lift?subject=somebody").status, 400);
-    assert_eq!(lift("/limits/per-caller/lift?subject=10.0.0.1").text(), "lifted\n");
-    assert_eq!(lift("/limits/per-caller/lift?subject=10.0.0.1").text(), "there was no block\n");
+    let lift = |name: &str, subject: &str| {
+        gateway.order(&format!("/api/v1/limits/{name}/lift"), &json!({ "subject": subject }).to_string())
+    };
+    assert_eq!(lift("nobody", "10.0.0.1").status, 404);
+    assert_eq!(lift("per-caller", "somebody").status, 400);
+    assert_eq!(lift("per-caller", "10.0.0.1").json(), json!({"lifted": true}));
+    assert_eq!(lift("per-caller", "10.0.0.1").json(), json!({"lifted": false}));
     let left = || {
-        gateway.admin("/limits?subject=10.0.0.1").json()["limits"][0]["accounts"][0]["standings"][0]["remaining"]
+        gateway.admin("/api/v1/limits?subject=10.0.0.1").json()["limits"][0]["accounts"][0]["standings"][0]["remaining"]
             .clone()
     };
     wait_for("it has refilled", || left() == 2);
@@ -298,7 +300,7 @@ fn what_was_not_executed_costs_nothing() {
         let lost = call_from(&gateway, "10.0.0.1", "a");
         assert!(matches!(lost.status, 502 | 503), "{}", lost.status);
     }
-    let seen = gateway.admin("/limits?subject=10.0.0.1").json();
+    let seen = gateway.admin("/api/v1/limits?subject=10.0.0.1").json();
     assert_eq!(seen["limits"][0]["accounts"][0]["standings"][0]["remaining"], 2, "{seen}");
 }
 
@@ -426,7 +428,7 @@ fn spend(gateway: &Gateway, used: u64) -> Answer {
 }
 
 fn tokens_left(gateway: &Gateway) -> u64 {
-    let seen = gateway.admin("/limits?subject=anything").json();
+    let seen = gateway.admin("/api/v1/limits?subject=anything").json();
     let standing = seen["limits"][0]["accounts"][0]["standings"][0].clone();
     assert_eq!(standing["what"], "100000 tokens per day", "{seen}");
     standing["remaining"].as_u64().unwrap_or_default()
@@ -497,7 +499,7 @@ fn an_upstream_that_refuses_is_left_alone_by_everybody_for_as_long_as_it_says() 
     assert_eq!(call_from(&gateway, "10.0.0.2", "other").status, 200);
     gateway.log.wait("an upstream has refused and is left alone", 1);
     *sick.lock().unwrap() = "an ordinary failure".into();
-    assert_eq!(ask(gateway.admin, &request("POST /limits/llm/lift?subject=x", &[], b"")).text(), "lifted\n");
+    assert_eq!(gateway.order("/api/v1/limits/llm/lift", r#"{"subject":"x"}"#).json(), json!({"lifted": true}));
     assert_eq!(call_from(&gateway, "10.0.0.1", "ask_llm").status, 200);
     assert_eq!(call_from(&gateway, "10.0.0.1", "ask_llm").status, 200, "an ordinary failure pauses nobody");
 }
@@ -681,5 +683,5 @@ fn where_nothing_is_limited_nothing_is_said() {
     let gateway = setup(&backend).start();
     let answer = ask_for(&gateway, "tools/list");
     assert_eq!((answer.status, answer.header("ratelimit"), answer.header("x-ratelimit-limit")), (200, None, None));
-    assert_eq!(gateway.admin("/limits").json(), json!({"limits": []}));
+    assert_eq!(gateway.admin("/api/v1/limits").json(), json!({"limits": []}));
 }

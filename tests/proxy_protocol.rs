@@ -37,7 +37,7 @@ fn is_cut_off(gateway: &Gateway, bytes: &[u8]) -> bool {
 }
 
 fn turned_away(gateway: &Gateway) -> i64 {
-    gateway.admin("/backends").json()["turned_away"]["proxy_header"].as_i64().unwrap()
+    gateway.instance()["turned_away"]["proxy_header"].as_i64().unwrap()
 }
 
 #[test]

@@ -164,7 +164,7 @@ fn a_session_can_move_again_and_back() {
             Backend::at(addr, "again", Kind::Legacy, |_, _| None)
         })
     });
-    wait_for("it is found", || pair.gateway.backends().iter().all(|backend| backend["up"] == true));
+    wait_for("it is found", || pair.gateway.backends().iter().all(|backend| backend["state"] == "up"));
     pair.b.kill();
     assert_eq!(pair.session.call("name").said(), "again");
     assert_eq!(again.received().iter().filter(|one| one.call() == "initialize").count(), 1);
@@ -424,8 +424,7 @@ fn a_session_whose_server_is_gone_can_still_be_ended() {
 
 fn drain(pair: &Pair, which: usize, what: &str) {
     let id = pair.gateway.backends()[which]["id"].as_str().expect("a backend has an id").to_owned();
-    let order = format!("POST /backends/{id}/{what}");
-    assert_eq!(ask(pair.gateway.admin, &support::http::request(&order, &[], b"")).status, 200);
+    assert_eq!(pair.gateway.order(&format!("/api/v1/backends/{id}/{what}"), "").status, 200);
 }
 
 #[test]

@@ -229,7 +229,7 @@ fn nobody_comes_in_without_a_certificate_where_one_is_required() {
     for _ in 0..3 {
         secure.gateway.log.wait("reason=\"tls_handshake\"", 3);
     }
-    assert_eq!(secure.gateway.admin("/backends").json()["turned_away"]["tls_handshake"], 3);
+    assert_eq!(secure.gateway.instance()["turned_away"]["tls_handshake"], 3);
     // Another authority from now on, without a restart: a session that is taken up again would not notice.
     secure.files.write("clients.pem", &strangers.cert);
     wait_for("the new authority counts", || secure.serves(Some(&strangers.client("deploy"))));
@@ -332,7 +332,7 @@ fn a_client_that_takes_nothing_is_let_go() {
     let mut client = Connection::secure(gateway.addr, "localhost", &authority.trusted_by(None)).unwrap();
     client.send(&modern_call("1", "echo"));
     client.await_bytes();
-    wait_for("the connection is closed", || gateway.admin("/backends").json()["connections"] == 0);
+    wait_for("the connection is closed", || gateway.instance()["connections"] == 0);
     // One that takes it gets it all.
     let mut client = Connection::secure(gateway.addr, "localhost", &authority.trusted_by(None)).unwrap();
     client.send(&modern_call("1", "echo"));

@@ -229,7 +229,7 @@ fn a_server_may_change_its_certificate_at_any_time() {
 
 #[test]
 fn probes_of_every_kind_shake_hands() {
-    let up = |gateway: &Gateway| gateway.backends()[0]["up"] == true;
+    let up = |gateway: &Gateway| gateway.backends()[0]["state"] == "up";
     for kind in ["tcp", "http", "mcp"] {
         let keys = [format!("health.kind = '{kind}'"), "health.path = '/mcp'".to_owned()];
         let fast = [

@@ -1,18 +1,27 @@
 //! What an operator asks of the cache: how much it holds, and that something be forgotten, everywhere.
 
-use bytes::Bytes;
-use http::{Response, StatusCode};
-use http_body_util::Full;
-use serde::Serialize;
+use std::sync::Arc;
 
-use super::{Admin, json, query, text};
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::Admin;
+use super::asked::Told;
+use super::backends::unknown_pool;
+use super::bounded::in_time;
+use super::problem::Problem;
 use crate::cache::Purge;
-use crate::names::SessionId;
+use crate::names::{PoolId, SessionId};
 
 /// What one order may name at most.
 const MOST_NAMED: usize = 256;
 
-const WHAT: &str = "say what: tool=, tag=, caller=, session=, pool= (each any number of times), or all=true\n";
+pub fn routes() -> Router<Arc<Admin>> {
+    Router::new().route("/api/v1/cache", get(usage)).route("/api/v1/cache/purge", post(purge))
+}
 
 #[derive(Serialize)]
 struct Usage {
@@ -23,66 +32,73 @@ struct Usage {
     waiting: usize,
 }
 
-impl Admin {
-    /// `GET /cache`.
-    pub(super) fn cached(&self) -> Response<Full<Bytes>> {
-        let usage = self.cache.usage();
-        let (under_way, waiting) = self.cache.under_way();
-        json(&Usage { entries: usage.entries, bytes: usage.bytes, most: usage.most, under_way, waiting })
-    }
+/// What is to be forgotten: all that any of these is about.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct What {
+    tools: Vec<Box<str>>,
+    tags: Vec<Box<str>>,
+    callers: Vec<Box<str>>,
+    sessions: Vec<String>,
+    pools: Vec<String>,
+    all: bool,
+}
 
-    /// `POST /cache/purge?tool=…&tag=…&caller=…&session=…&pool=…&all=true`.
-    pub(super) async fn purge(&self, query: &str) -> Response<Full<Bytes>> {
-        let purge = match self.read(query) {
-            Ok(purge) => purge,
-            Err(why) => return text(StatusCode::BAD_REQUEST, why),
-        };
-        let pools: Vec<_> = self.fleet.pools().iter().map(|pool| pool.id).collect();
-        let tags = match self.cache.tags_of(&purge, &pools) {
-            Ok(tags) => tags,
-            Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
-        };
-        tracing::info!(query, "an operator has results forgotten");
-        match self.cache.purge(&tags).await {
-            Ok(()) => text(StatusCode::OK, "forgotten\n".into()),
-            Err(error) => {
+async fn usage(State(admin): State<Arc<Admin>>) -> Json<Usage> {
+    let usage = admin.cache.usage();
+    let (under_way, waiting) = admin.cache.under_way();
+    Json(Usage { entries: usage.entries, bytes: usage.bytes, most: usage.most, under_way, waiting })
+}
+
+async fn purge(State(admin): State<Arc<Admin>>, Told(what): Told<What>) -> Result<StatusCode, Problem> {
+    let purge = read(&admin, what)?;
+    let pools: Vec<_> = admin.fleet.pools().iter().map(|pool| pool.id).collect();
+    let tags = admin.cache.tags_of(&purge, &pools);
+    let tags = tags.map_err(|error| Problem::unknown("unknown_pattern", error.to_string()))?;
+    tracing::info!(?purge, "an operator has results forgotten");
+    match in_time(admin.cache.purge(&tags)).await {
+        Ok(Ok(())) => Ok(StatusCode::NO_CONTENT),
+        late => {
+            if let Ok(Err(error)) = late {
                 tracing::warn!(error = &error as &dyn std::error::Error, "not every instance has heard of it yet");
-                let why = "forgotten on this instance; the others will as soon as the store can be reached\n";
-                text(StatusCode::SERVICE_UNAVAILABLE, why.into())
             }
+            let words = "forgotten on this instance; the others will as soon as the store can be reached";
+            Err(Problem::away("store_away", words))
         }
-    }
-
-    fn read(&self, asked: &str) -> Result<Purge, String> {
-        let mut purge = Purge::default();
-        for (number, pair) in asked.split('&').filter(|pair| !pair.is_empty()).enumerate() {
-            if number >= MOST_NAMED {
-                return Err(format!("more than {MOST_NAMED} at once\n"));
-            }
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = query::unescaped(value).ok_or_else(|| format!("{name} is not well escaped\n"))?;
-            match name {
-                _ if value.is_empty() => return Err(format!("{name} is empty\n")),
-                "tool" => purge.tools.push(value.into()),
-                "tag" => purge.tags.push(value.into()),
-                "caller" => purge.callers.push(value.into()),
-                "session" => purge.sessions.push(session(&value)?),
-                "pool" => purge.pools.push(self.pool(&value)?),
-                "all" if value == "true" => purge.all = true,
-                _ => return Err(format!("{name}={value} is not understood; {WHAT}")),
-            }
-        }
-        if purge == Purge::default() { Err(WHAT.into()) } else { Ok(purge) }
-    }
-
-    fn pool(&self, name: &str) -> Result<crate::names::PoolId, String> {
-        let pools = self.fleet.pools();
-        let found = pools.iter().find(|pool| pool.settings().name == name);
-        found.map(|pool| pool.id).ok_or_else(|| format!("no pool has the name {name}\n"))
     }
 }
 
-fn session(text: &str) -> Result<SessionId, String> {
-    let id = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32);
-    id.map(SessionId).ok_or_else(|| format!("{text} is no session; its name in logs has 32 hex digits\n"))
+fn read(admin: &Admin, what: What) -> Result<Purge, Problem> {
+    let lists = [what.tools.len(), what.tags.len(), what.callers.len(), what.sessions.len(), what.pools.len()];
+    if lists.iter().sum::<usize>() > MOST_NAMED {
+        return Err(Problem::malformed(format!("more than {MOST_NAMED} names at once")));
+    }
+    if !what.all && lists == [0; 5] {
+        return Err(Problem::malformed(
+            "say what: tools, tags, callers, sessions, pools (lists of names), or all: true",
+        ));
+    }
+    if [&what.tools, &what.tags, &what.callers].iter().any(|names| names.iter().any(|name| name.is_empty())) {
+        return Err(Problem::malformed("a name is empty"));
+    }
+    Ok(Purge {
+        all: what.all,
+        pools: what.pools.iter().map(|name| pool(admin, name)).collect::<Result<_, _>>()?,
+        sessions: what.sessions.iter().map(|id| session(id)).collect::<Result<_, _>>()?,
+        tools: what.tools,
+        callers: what.callers,
+        tags: what.tags,
+    })
+}
+
+fn pool(admin: &Admin, name: &str) -> Result<PoolId, Problem> {
+    let pools = admin.fleet.pools();
+    let found = pools.iter().find(|pool| pool.settings().name == name);
+    found.map(|pool| pool.id).ok_or_else(unknown_pool)
+}
+
+fn session(text: &str) -> Result<SessionId, Problem> {
+    let hex = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let id = u128::from_str_radix(text, 16).ok().filter(|_| hex).map(SessionId);
+    id.ok_or_else(|| Problem::malformed("a session's name, as in logs, has 32 hex digits"))
 }

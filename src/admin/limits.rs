@@ -1,17 +1,45 @@
 //! What an operator asks of the limits: how they stand, who spends most, how one account stands, and that a block be lifted.
 
-use bytes::Bytes;
-use http::{Response, StatusCode};
-use http_body_util::Full;
-use serde::Serialize;
+use std::sync::Arc;
 
-use super::query::{has_parameter, parameter};
-use super::{Admin, json, text};
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+
+use super::Admin;
+use super::asked::{Named, Params, Told};
+use super::bounded::in_time;
+use super::problem::Problem;
 use crate::limit::{AccountView, LimitView, Spender, UnknownLimit};
 
 /// Spenders of one limit that are shown unless more are asked for, and at most.
 const SHOWN: usize = 10;
 const MOST_SHOWN: usize = 64;
+
+pub fn routes() -> Router<Arc<Admin>> {
+    Router::new().route("/api/v1/limits", get(limits)).route("/api/v1/limits/{name}/lift", post(lift))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    subject: Option<String>,
+    top: Option<usize>,
+}
+
+/// Whose block is to be lifted; nobody's in particular where all share one account.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whose {
+    #[serde(default)]
+    subject: String,
+}
+
+#[derive(Serialize)]
+struct Lifted {
+    lifted: bool,
+}
 
 #[derive(Serialize)]
 struct Limits {
@@ -44,43 +72,40 @@ struct StandingBody {
     blocked_ms: Option<u64>,
 }
 
-impl Admin {
-    /// `GET /limits`, with `subject` for one account, or `top` for how many.
-    pub(super) async fn limits(&self, query: &str) -> Response<Full<Bytes>> {
-        let subject = parameter(query, "subject");
-        if subject.is_none() && has_parameter(query, "subject") {
-            return text(StatusCode::BAD_REQUEST, "subject is not well escaped\n".into());
-        }
-        let most = parameter(query, "top").and_then(|top| top.parse().ok()).unwrap_or(SHOWN).min(MOST_SHOWN);
-        let (views, asked) = match &subject {
-            Some(subject) => (self.limit.account(subject).await, false),
-            None => (self.limit.overview(most).await, true),
-        };
-        match views {
-            Ok(views) => json(&Limits { limits: views.into_iter().map(|view| limit(view, asked)).collect() }),
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "limits cannot be shown");
-                text(StatusCode::SERVICE_UNAVAILABLE, "the counters cannot be asked now; try again\n".into())
-            }
-        }
+/// With `subject` one account, else the `top` heaviest spenders of each limit.
+async fn limits(State(admin): State<Arc<Admin>>, Params(which): Params<Which>) -> Result<Json<Limits>, Problem> {
+    let most = which.top.unwrap_or(SHOWN);
+    if most > MOST_SHOWN {
+        return Err(Problem::malformed(format!("top is {MOST_SHOWN} at most")));
     }
+    let (views, asked) = match &which.subject {
+        Some(subject) => (in_time(admin.limit.account(subject)).await?, false),
+        None => (in_time(admin.limit.overview(most)).await?, true),
+    };
+    let views = views.map_err(|error| {
+        tracing::warn!(error = &error as &dyn std::error::Error, "limits cannot be shown");
+        Problem::away("store_away", "the counters cannot be asked now; try again")
+    })?;
+    Ok(Json(Limits { limits: views.into_iter().map(|view| limit(view, asked)).collect() }))
+}
 
-    /// `POST /limits/NAME/lift?subject=…`.
-    pub(super) async fn lift(&self, name: &str, query: &str) -> Response<Full<Bytes>> {
-        let subject = parameter(query, "subject").unwrap_or_default();
-        match self.limit.lift(name, &subject).await {
-            Ok(lifted) => {
-                tracing::info!(limit = name, lifted, "an operator lifts a block");
-                text(StatusCode::OK, if lifted { "lifted\n" } else { "there was no block\n" }.into())
-            }
-            Err(error @ UnknownLimit::Name) => text(StatusCode::NOT_FOUND, format!("{error}; see /limits\n")),
-            Err(error @ UnknownLimit::Subject(_)) => {
-                text(StatusCode::BAD_REQUEST, format!("{error}; say whose block with ?subject=\n"))
-            }
-            Err(error @ UnknownLimit::Store(_)) => {
-                text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}; try again\n"))
-            }
+async fn lift(
+    State(admin): State<Arc<Admin>>,
+    Named(name): Named,
+    Told(whose): Told<Whose>,
+) -> Result<Json<Lifted>, Problem> {
+    match in_time(admin.limit.lift(&name, &whose.subject)).await? {
+        Ok(lifted) => {
+            tracing::info!(limit = name, subject = whose.subject, lifted, "an operator lifts a block");
+            Ok(Json(Lifted { lifted }))
         }
+        Err(error @ UnknownLimit::Name) => {
+            Err(Problem::unknown("unknown_limit", format!("{error}; see /api/v1/limits")))
+        }
+        Err(error @ UnknownLimit::Subject(_)) => {
+            Err(Problem::malformed(format!("{error}; say whose block is lifted: {{\"subject\": …}}")))
+        }
+        Err(error @ UnknownLimit::Store(_)) => Err(Problem::away("store_away", format!("{error}; try again"))),
     }
 }
 

@@ -1,38 +1,46 @@
-//! The admin listener: what an operator asks an instance. Health for orchestrators, and the backends as this instance sees
-//! them. It drains backends and makes new sealing keys on demand, and serves nothing to clients.
+//! The admin listener: what an operator asks an instance, and orders. A topic has a file of its own with its routes; who may ask
+//! is decided in one place, `gate.rs`, before any of them. It serves nothing to clients.
 
+mod asked;
+mod backends;
+mod bounded;
 mod cache;
 mod gate;
+mod guard;
+mod instance;
+mod keys;
 mod limits;
-mod query;
+mod probes;
+mod problem;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
-use http_body_util::Full;
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Serialize;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
 pub use gate::Gate;
+pub use instance::Identity;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::drain::{Drain, Phase};
 use crate::fleet::Fleet;
 use crate::limit::Limit;
-use crate::listener::{Doors, Workers, health};
-use crate::observe::metrics::{Format, Metrics};
+use crate::listener::{Doors, Workers};
+use crate::observe::metrics::Metrics;
 use crate::session::Sessions;
 use crate::tasks::Crew;
+use problem::Problem;
 
 /// How long a request's header fields may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,8 +48,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Admin connections at the same time.
 const MOST_CONNECTIONS: usize = 256;
 
-const KNOWN: &str = "known here: GET /health /livez /readyz /backends /limits /cache /metrics, POST /backends/ID/drain /backends/ID/undrain \
-     /limits/NAME/lift?subject=WHOSE /cache/purge?tool=NAME /keys/rotate\n";
+/// How long the head of any answer may take; whatever an answer waits for has a bound of its own, which is shorter.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What the admin listener can look at.
 pub struct Admin {
@@ -61,50 +69,21 @@ pub struct Admin {
     pub drain: Drain,
     /// Who may ask.
     pub gate: Gate,
+    /// What this instance is.
+    pub identity: Identity,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Clock,
 }
 
-#[derive(Serialize)]
-struct Overview {
-    store: &'static str,
-    sessions: usize,
-    connections: usize,
-    turned_away: TurnedAway,
-    pools: Vec<PoolView>,
-}
-
-/// Connections that did not come in, since the start.
-#[derive(Serialize)]
-struct TurnedAway {
-    tls_handshake: u64,
-    proxy_header: u64,
-}
-
-#[derive(Serialize)]
-struct PoolView {
-    name: String,
-    path: String,
-    backends: Vec<BackendView>,
-}
-
-#[derive(Serialize)]
-struct BackendView {
-    name: String,
-    id: String,
-    up: bool,
-    draining: bool,
-    sessions: u32,
-    in_flight: u32,
-    latency_ms: f64,
-    weight: u32,
-}
+/// The routes, behind the gate.
+type Api = TowerToHyperService<Router>;
 
 impl Admin {
     /// Answers until the instance is gone.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let api = TowerToHyperService::new(self.routes());
         let mut crew = Crew::default();
         loop {
             let accepted = tokio::select! {
@@ -112,9 +91,9 @@ impl Admin {
                 () = self.drain.reached(Phase::Over) => return,
             };
             match accepted {
-                Ok((stream, _)) if crew.len() < MOST_CONNECTIONS => {
-                    let admin = Arc::clone(&self);
-                    crew.spawn(async move { admin.connection(stream).await });
+                Ok((stream, peer)) if crew.len() < MOST_CONNECTIONS => {
+                    let (admin, api) = (Arc::clone(&self), api.clone());
+                    crew.spawn(async move { admin.connection(stream, peer, &api).await });
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -125,17 +104,25 @@ impl Admin {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream) {
-        let service = service_fn(move |request: Request<Incoming>| {
-            let admin = Arc::clone(&self);
-            async move {
-                Ok::<_, Infallible>(match admin.gate.refusal(request.uri().path(), request.headers()) {
-                    Some(refusal) => refusal,
-                    None if request.uri().path() == "/metrics" => admin.measured(request.headers()),
-                    None => admin.answer(request.method(), request.uri()).await,
-                })
-            }
-        });
+    /// Every topic's routes.
+    fn routes(self: &Arc<Self>) -> Router {
+        Router::new()
+            .merge(probes::routes())
+            .merge(instance::routes())
+            .merge(backends::routes())
+            .merge(limits::routes())
+            .merge(cache::routes())
+            .merge(keys::routes())
+            .fallback(async || unknown_path())
+            .method_not_allowed_fallback(async || {
+                let words = "this path is not asked so; see the header field Allow";
+                Problem::new(StatusCode::METHOD_NOT_ALLOWED, "unknown_method", words)
+            })
+            .with_state(Arc::clone(self))
+    }
+
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, api: &Api) {
+        let service = service_fn(async |request| Ok::<_, Infallible>(self.answer(request, peer, api).await));
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
@@ -145,112 +132,24 @@ impl Admin {
         }
     }
 
-    async fn answer(&self, method: &Method, uri: &Uri) -> Response<Full<Bytes>> {
-        let (path, query) = (uri.path(), uri.query().unwrap_or_default());
-        match *method {
-            Method::POST => return self.order(path, query).await,
-            Method::GET | Method::HEAD => {}
-            _ => return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and POST are answered here\n"),
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, api: &Api) -> Response {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let mut response = match self.gate.refusal(&method, &path, request.headers()) {
+            Some(refusal) => refusal,
+            None => match tokio::time::timeout(LONGEST, api.call(request)).await {
+                Ok(Ok(response)) => response,
+                Err(_) => Problem::away("slow", "the answer took too long; try again").into_response(),
+            },
+        };
+        if !matches!(method, Method::GET | Method::HEAD) {
+            tracing::info!(%peer, %method, path, status = response.status().as_u16(), "an operator gave an order");
         }
-        if let Some(healthy) = health::answer(path, &self.fleet, &self.drain, &self.sessions) {
-            return healthy.map(Full::new);
-        }
-        match path {
-            "/backends" => json(&self.overview()),
-            "/limits" => self.limits(query).await,
-            "/cache" => self.cached(),
-            _ => plain(StatusCode::NOT_FOUND, KNOWN),
-        }
-    }
-
-    /// `GET /metrics`, in the form that is wanted.
-    fn measured(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
-        let format = Format::wanted(accept.unwrap_or_default());
-        let mut response = Response::new(Full::from(format.write(&self.metrics.page())));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        guard::guard(&mut response);
         response
     }
-
-    /// Does what an operator wants. A drain counts on this instance alone, and until the next start.
-    async fn order(&self, path: &str, query: &str) -> Response<Full<Bytes>> {
-        let mut words = path.trim_start_matches('/').split('/');
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("keys"), Some("rotate"), None, None) => match self.sessions.rotate_key().await {
-                Ok(()) => plain(StatusCode::OK, "a new sealing key is in use; ids under the old ones stay valid\n"),
-                Err(error) => {
-                    tracing::warn!(%error, "no new sealing key");
-                    plain(StatusCode::SERVICE_UNAVAILABLE, "the store did not take a new key; try again\n")
-                }
-            },
-            (Some("limits"), Some(name), Some("lift"), None) => self.lift(name, query).await,
-            (Some("cache"), Some("purge"), None, None) => self.purge(query).await,
-            (Some("backends"), Some(id), Some(what @ ("drain" | "undrain")), None) => self.drain(id, what == "drain"),
-            _ => plain(StatusCode::NOT_FOUND, KNOWN),
-        }
-    }
-
-    fn drain(&self, id: &str, on: bool) -> Response<Full<Bytes>> {
-        let pools = self.fleet.pools();
-        let found = pools.iter().find_map(|pool| pool.backends().iter().find(|one| one.id.to_string() == id).cloned());
-        let Some(backend) = found else { return plain(StatusCode::NOT_FOUND, "no such backend; see /backends\n") };
-        backend.drain(on);
-        tracing::info!(backend = %backend.name, on, "an operator drains a backend");
-        plain(StatusCode::OK, if on { "draining\n" } else { "in use again\n" })
-    }
-
-    fn overview(&self) -> Overview {
-        let now = self.clock.now();
-        let pools = self.fleet.pools();
-        let pools = pools.iter().map(|pool| PoolView {
-            name: pool.settings().name.clone(),
-            path: pool.settings().path.clone(),
-            backends: pool.backends().iter().map(|backend| view(backend, now)).collect(),
-        });
-        let turned_away = self.doors.turned_away();
-        let store = if self.sessions.store_is_away() { "away" } else { "well" };
-        Overview {
-            store,
-            sessions: self.sessions.count(),
-            connections: self.workers.connections(),
-            turned_away: TurnedAway {
-                tls_handshake: turned_away.handshakes.load(Ordering::Relaxed),
-                proxy_header: turned_away.proxied.load(Ordering::Relaxed),
-            },
-            pools: pools.collect(),
-        }
-    }
 }
 
-fn view(backend: &crate::fleet::Backend, now: std::time::Instant) -> BackendView {
-    let load = backend.load(now);
-    BackendView {
-        name: backend.name.to_string(),
-        id: backend.id.to_string(),
-        up: backend.takes_requests(),
-        draining: backend.drains(),
-        sessions: load.sessions,
-        in_flight: load.in_flight,
-        latency_ms: (load.latency * 1_000_000.0).round() / 1000.0,
-        weight: load.weight,
-    }
-}
-
-fn plain(status: StatusCode, words: &'static str) -> Response<Full<Bytes>> {
-    text(status, words.into())
-}
-
-fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(text));
-    *response.status_mut() = status;
-    response
-}
-
-fn json(value: &impl Serialize) -> Response<Full<Bytes>> {
-    let Ok(body) = serde_json::to_vec_pretty(value) else {
-        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written\n");
-    };
-    let mut response = Response::new(Full::from(body));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+/// There is nothing at the path that was asked for.
+fn unknown_path() -> Problem {
+    Problem::unknown("unknown_path", "nothing is here; what there is stands in /api/v1/openapi.json")
 }

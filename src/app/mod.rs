@@ -4,6 +4,7 @@
 mod certificates;
 mod error;
 mod mover;
+mod operated;
 mod reload;
 mod settings;
 mod stores;
@@ -29,7 +30,6 @@ use settings::{
 use stores::{Stores, open};
 use watcher::Watcher as ChangeWatcher;
 
-use crate::admin::{Admin, Gate};
 use crate::auth::Gates;
 use crate::authorize::{self, Authorize};
 use crate::cache::Cache;
@@ -144,21 +144,7 @@ impl App {
             started.push(tasks::spawn("accept", accept));
         }
         if let Some(listener) = admin {
-            let admin = Arc::new(Admin {
-                fleet: Arc::clone(&self.shared.fleet),
-                sessions: Arc::clone(&self.shared.sessions),
-                cache: Arc::clone(&self.shared.cache),
-                limit: Arc::clone(&self.shared.limit),
-                workers: Arc::clone(&self.workers),
-                doors: Arc::clone(&self.shared.certificates.doors),
-                drain: self.shared.drain.clone(),
-                gate: Gate {
-                    token: self.config.load().admin_token.clone(),
-                    loopback: listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback()),
-                },
-                metrics: Arc::clone(self.shared.observe.metrics()),
-                clock: self.shared.clock.clone(),
-            });
+            let admin = Arc::new(self.operated_at(&listener));
             started.push(tasks::spawn("admin", admin.serve(listener)));
         }
         started.push(tasks::spawn("relay of our own", Arc::clone(&self.mover.rehome.relay).keep()));

@@ -8,10 +8,12 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use clap::Args;
-use http::header::{AUTHORIZATION, HOST, HeaderValue};
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
 use crate::config::{Config, Password};
@@ -38,15 +40,37 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Asks it, and gives the body of its answer.
+    /// Asks it something, and reads the answer.
     ///
     /// # Errors
-    /// Where nobody answers, in time or with 200.
-    pub fn ask(&self, method: &Method, path: &str) -> anyhow::Result<Bytes> {
+    /// Where nobody answers, in time and well.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.read(&self.ask((Method::GET, path), Bytes::new())?)
+    }
+
+    /// Orders something of it, and gives the body of its answer.
+    ///
+    /// # Errors
+    /// Where nobody answers, in time and well.
+    pub fn order(&self, asked: (Method, &str), told: &impl Serialize) -> anyhow::Result<Bytes> {
+        self.ask(asked, serde_json::to_vec(told)?.into())
+    }
+
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// Where it is none of this version.
+    pub fn read<T: DeserializeOwned>(&self, answer: &[u8]) -> anyhow::Result<T> {
+        let admin = self.addr()?;
+        serde_json::from_slice(answer)
+            .with_context(|| format!("{admin} is not the admin API of a Moorline of this version"))
+    }
+
+    fn ask(&self, asked: (Method, &str), told: Bytes) -> anyhow::Result<Bytes> {
         let admin = self.addr()?;
         let token = self.token()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-        let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(admin, token, (method, path))).await });
+        let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(admin, token, asked, told)).await });
         asked.context("the instance does not answer")?
     }
 
@@ -78,7 +102,12 @@ impl Instance {
     }
 }
 
-async fn ask(admin: SocketAddr, token: Option<Password>, (method, path): (&Method, &str)) -> anyhow::Result<Bytes> {
+async fn ask(
+    admin: SocketAddr,
+    token: Option<Password>,
+    (method, path): (Method, &str),
+    told: Bytes,
+) -> anyhow::Result<Bytes> {
     let stream = TcpStream::connect(admin).await;
     let stream = stream.with_context(|| format!("no instance has its admin API at {admin}"))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -90,14 +119,27 @@ async fn ask(admin: SocketAddr, token: Option<Password>, (method, path): (&Metho
         value.set_sensitive(true);
         request = request.header(AUTHORIZATION, value);
     }
-    let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
+    if !told.is_empty() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let response = sender.send_request(request.body(Full::new(told))?).await?;
     let status = response.status();
     let body = Limited::new(response.into_body(), LARGEST).collect().await;
     let body = body.map_err(|error| anyhow::anyhow!("the answer cannot be read: {error}"))?.to_bytes();
-    if status != StatusCode::OK {
-        bail!("{admin} answers {status}: {}", String::from_utf8_lossy(&body).trim());
+    if !status.is_success() {
+        bail!("{admin} answers {status}: {}", detail(&body));
     }
     Ok(body)
+}
+
+/// What a refusal says to people (RFC 9457).
+fn detail(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Problem {
+        detail: String,
+    }
+    let problem: Result<Problem, _> = serde_json::from_slice(body);
+    problem.map_or_else(|_| String::from_utf8_lossy(body).trim().to_owned(), |problem| problem.detail)
 }
 
 /// A text as a query's value.
@@ -120,5 +162,11 @@ mod tests {
     #[test]
     fn what_an_account_is_called_survives_the_way() {
         assert_eq!(escaped("10.0.0.1 search&x"), "10.0.0.1%20search%26x");
+    }
+
+    #[test]
+    fn of_a_problem_its_detail_is_shown() {
+        assert_eq!(detail(b"{\"status\":404,\"detail\":\"no such thing\"}"), "no such thing");
+        assert_eq!(detail(b"from a proxy\n"), "from a proxy");
     }
 }

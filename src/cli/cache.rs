@@ -1,11 +1,10 @@
 //! `moorline cache`: asks a running instance what its cache holds, and has results forgotten, on every instance.
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use http::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::ask::{Instance, escaped};
+use super::ask::Instance;
 
 #[derive(Debug, Args)]
 pub(super) struct CacheArgs {
@@ -33,23 +32,28 @@ struct PurgeArgs {
 }
 
 /// What is forgotten: all that any of these is about.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
 #[group(required = true, multiple = true)]
 struct What {
     /// Results of this tool, or of a pattern that a rule invalidates.
     #[arg(long, value_name = "NAME")]
+    #[serde(rename = "tools")]
     tool: Vec<String>,
     /// Results of rules with this tag.
     #[arg(long, value_name = "TAG")]
+    #[serde(rename = "tags")]
     tag: Vec<String>,
     /// What this caller has asked for: its address where callers are not authenticated.
     #[arg(long, value_name = "WHO")]
+    #[serde(rename = "callers")]
     caller: Vec<String>,
     /// What was asked for in this session (its name in logs, 32 hex digits).
     #[arg(long, value_name = "SESSION")]
+    #[serde(rename = "sessions")]
     session: Vec<String>,
     /// Everything of this pool; with --tool only that pool's tool.
     #[arg(long, value_name = "POOL")]
+    #[serde(rename = "pools")]
     pool: Vec<String>,
     /// Everything.
     #[arg(long)]
@@ -68,36 +72,17 @@ struct Usage {
 pub(super) fn cache(args: &CacheArgs) -> anyhow::Result<()> {
     match &args.command {
         Command::Show { instance } => {
-            let answer = instance.ask(&Method::GET, "/cache")?;
-            let usage: Usage =
-                serde_json::from_slice(&answer).context("not the admin API of a Moorline of this version")?;
+            let usage: Usage = instance.get("/api/v1/cache")?;
             let mib = |bytes: u64| bytes.div_ceil(1 << 20);
             println!("{} results, {} of {} MiB", usage.entries, mib(usage.bytes), mib(usage.most));
             println!("{} calls under way, {} requests wait for them", usage.under_way, usage.waiting);
         }
         Command::Purge(purge) => {
-            let said = purge.instance.ask(&Method::POST, &purge.what.path())?;
-            print!("{}", String::from_utf8_lossy(&said));
+            purge.instance.order((Method::POST, "/api/v1/cache/purge"), &purge.what)?;
+            println!("forgotten");
         }
     }
     Ok(())
-}
-
-impl What {
-    fn path(&self) -> String {
-        let named = [
-            ("tool", &self.tool),
-            ("tag", &self.tag),
-            ("caller", &self.caller),
-            ("session", &self.session),
-            ("pool", &self.pool),
-        ];
-        let pairs = named
-            .iter()
-            .flat_map(|(name, values)| values.iter().map(move |value| format!("{name}={}", escaped(value))));
-        let pairs: Vec<String> = pairs.chain(self.all.then(|| "all=true".to_owned())).collect();
-        format!("/cache/purge?{}", pairs.join("&"))
-    }
 }
 
 #[cfg(test)]
@@ -105,10 +90,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_to_be_forgotten_survives_the_way() {
+    fn what_is_to_be_forgotten_is_said_as_the_api_wants_it() {
         let text = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let (tool, pool) = (text(&["a b", "search_*"]), text(&["mcp"]));
         let what = What { tool, pool, tag: vec![], caller: vec![], session: vec![], all: true };
-        assert_eq!(what.path(), "/cache/purge?tool=a%20b&tool=search_%2A&pool=mcp&all=true");
+        let expected =
+            r#"{"tools":["a b","search_*"],"tags":[],"callers":[],"sessions":[],"pools":["mcp"],"all":true}"#;
+        assert_eq!(serde_json::to_string(&what).unwrap(), expected);
     }
 }

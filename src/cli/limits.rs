@@ -2,9 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Context as _;
 use clap::Args;
-use http::Method;
 use serde::Deserialize;
 
 use super::ask::{Instance, escaped};
@@ -17,8 +15,8 @@ pub(super) struct LimitsArgs {
     #[arg(long, visible_alias = "account", value_name = "WHO")]
     caller: Option<String>,
     /// How many of the heaviest spenders of each limit are shown (64 at most).
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    top: usize,
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u8).range(..=64))]
+    top: u8,
 }
 
 #[derive(Deserialize)]
@@ -52,14 +50,10 @@ struct Standing {
 
 pub(super) fn limits(args: &LimitsArgs) -> anyhow::Result<()> {
     let path = match &args.caller {
-        Some(caller) => format!("/limits?subject={}", escaped(caller)),
-        None => format!("/limits?top={}", args.top),
+        Some(caller) => format!("/api/v1/limits?subject={}", escaped(caller)),
+        None => format!("/api/v1/limits?top={}", args.top),
     };
-    let answer = args.instance.ask(&Method::GET, &path)?;
-    let answer = serde_json::from_slice(&answer).with_context(|| match args.instance.addr() {
-        Ok(admin) => format!("{admin} is not the admin API of a Moorline of this version"),
-        Err(error) => error.to_string(),
-    })?;
+    let answer = args.instance.get(&path)?;
     print!("{}", table(&answer));
     Ok(())
 }

@@ -163,6 +163,12 @@ impl Backend {
         !self.down.load(Ordering::Relaxed) && !self.left.load(Ordering::Relaxed)
     }
 
+    /// Whether it is out of use.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
     /// Whether it is out of use, but its last probe passed: good enough where there is nobody else.
     #[must_use]
     pub fn is_recovering(&self) -> bool {

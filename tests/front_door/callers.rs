@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::backend::Received;
-use crate::support::http::{Connection, ask, post_to, request};
+use crate::support::http::{Connection, post_to, request};
 use crate::support::session::{initialize, modern_call};
 use crate::support::{Answer, Backend, golden, until, wait_for};
 use crate::{ALICE, BOB, CAROL, Client, Keys, key_of, shows};
@@ -167,7 +167,7 @@ fn callers_behind_one_address_have_accounts_of_their_own() {
     let [alice, bob] = ["alice", "bob"].map(|name| Client::open(gateway.addr, &shows(name)));
     let calls = |client: &Client| [1, 2, 3].map(|_| client.call("echo").status);
     assert_eq!((calls(&alice), calls(&bob)), ([200, 200, 429], [200, 200, 429]));
-    let accounts = gateway.admin("/limits?subject=key:alice").json();
+    let accounts = gateway.admin("/api/v1/limits?subject=key:alice").json();
     assert_eq!(accounts["limits"][0]["accounts"][0]["subject"], "key:alice", "{accounts}");
     // Those of one organisation together.
     let limit = "limit = [{ name = \"org\", key = \"claim:org\", rate = \"2/h\" }]";
@@ -212,8 +212,7 @@ fn results_are_the_callers_own_or_its_organisations() {
     assert_eq!(said(&bob, "org"), org);
     assert_ne!(said(&carol, "org"), org);
     // What one caller has asked for is forgotten by its name.
-    let purge = request("POST /cache/purge?caller=key:alice", &[], b"");
-    assert_eq!(ask(gateway.admin, &purge).status, 200);
+    assert_eq!(gateway.order("/api/v1/cache/purge", r#"{"callers":["key:alice"]}"#).status, 204);
     wait_for("alice's own is forgotten", || said(&alice, "own") != own);
 }
 

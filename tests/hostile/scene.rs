@@ -123,7 +123,7 @@ impl Scene {
 
     /// Waits until no client's connection is left.
     pub fn is_at_rest(&self) {
-        wait_for("all connections are closed", || self.gateway.admin("/backends").json()["connections"] == 0);
+        wait_for("all connections are closed", || self.gateway.instance()["connections"] == 0);
         // Those to the backend are kept for a while too.
         let mut last = 0;
         wait_for("the descriptors stay the same", || {

@@ -193,9 +193,22 @@ impl Gateway {
         http::ask(self.admin, http::get(path, &[]).as_slice())
     }
 
+    /// What the admin listener says of the instance.
+    pub fn instance(&self) -> serde_json::Value {
+        self.admin("/api/v1/instance").json()
+    }
+
+    /// POSTs an order to the admin listener; `body` is a JSON object, or nothing.
+    pub fn order(&self, path: &str, body: &str) -> Answer {
+        http::ask(
+            self.admin,
+            &http::request(&format!("POST {path}"), &["Content-Type: application/json"], body.as_bytes()),
+        )
+    }
+
     /// What the admin listener says of the backends, in the order of the configuration.
     pub fn backends(&self) -> Vec<serde_json::Value> {
-        let overview = self.admin("/backends").json();
+        let overview = self.admin("/api/v1/backends").json();
         let pools = overview["pools"].as_array().expect("it lists pools");
         pools.iter().flat_map(|pool| pool["backends"].as_array().expect("it lists backends").clone()).collect()
     }

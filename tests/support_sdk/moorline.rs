@@ -71,12 +71,14 @@ impl Moorline {
     }
 
     fn backends(&self) -> Vec<Value> {
-        get(self.admin, "/backends")["pools"][0]["backends"].as_array().unwrap().clone()
+        get(self.admin, "/api/v1/backends")["pools"][0]["backends"].as_array().unwrap().clone()
     }
 
     /// Waits until its health checks say so of all backends.
     pub fn sees_all(&self, up: bool) {
-        eventually("the news of the backends", || self.backends().iter().all(|one| one["up"] == up).then_some(()));
+        eventually("the news of the backends", || {
+            self.backends().iter().all(|one| (one["state"] == "up") == up).then_some(())
+        });
     }
 
     /// All that it has logged so far.

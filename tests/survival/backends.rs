@@ -152,7 +152,7 @@ fn all_backends_restart_one_after_the_other_and_nobody_notices() {
 fn drain(fleet: &Fleet, server: &Server, verb: &str) {
     for instance in &fleet.instances {
         let backend = instance.backend(server.addr);
-        let path = format!("/backends/{}/{verb}", backend["id"].as_str().expect("a backend has an id"));
+        let path = format!("/api/v1/backends/{}/{verb}", backend["id"].as_str().expect("a backend has an id"));
         let answer = instance.post(&path);
         assert!(matches!(answer.status, 200..=204), "POST {path}: {} {}", answer.status, answer.text());
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::fleet::{Cluster, Redis, last_for};
 use crate::support::backend::{Kind, reply};
-use crate::support::http::{ask, request};
+use crate::support::http::ask;
 use crate::support::session::modern;
 use crate::support::{Answer, Backend, Gateway, Setup};
 use crate::support_sdk::{DEADLINE, eventually, now};
@@ -186,7 +186,8 @@ fn all_at_once(shop: &Shop, instances: &[Gateway], meanwhile: impl FnOnce()) -> 
         shop.backend.wait_for("the call", |request| request.tool() == "read");
         // On each instance all but one wait; who waits for another instance follows nobody here.
         let waiting = || {
-            let one = |instance: &Gateway| instance.admin("/cache").json()["waiting"].as_u64().unwrap_or_default();
+            let one =
+                |instance: &Gateway| instance.admin("/api/v1/cache").json()["waiting"].as_u64().unwrap_or_default();
             instances.iter().map(one).sum::<u64>()
         };
         eventually("all clients", || (waiting() == (CLIENTS - instances.len()) as u64).then_some(()));
@@ -381,9 +382,10 @@ fn what_is_purged_under_load_does_not_come_back() {
     let (answers, hits) = Readers::during(&instances, |readers| {
         for round in 0..30 {
             readers.see_forgotten(&shop, &instances, || {
-                let what = ["tool=read", "tool=read*", "pool=mcp", "all=true"][round % 4];
-                let purged = ask(instances[round % 3].admin, &request(&format!("POST /cache/purge?{what}"), &[], b""));
-                assert_eq!(purged.status, 200, "{}", purged.text());
+                let what =
+                    [r#"{"tools":["read"]}"#, r#"{"tools":["read*"]}"#, r#"{"pools":["mcp"]}"#, r#"{"all":true}"#];
+                let purged = instances[round % 3].order("/api/v1/cache/purge", what[round % 4]);
+                assert_eq!(purged.status, 204, "{}", purged.text());
             });
         }
     });

@@ -238,7 +238,7 @@ fn in_a_cluster_nothing_is_charged_when_one_limit_refuses() {
         }
     }
     let left = || {
-        let seen = instances[1].admin("/limits?subject=10.0.0.1").json();
+        let seen = instances[1].admin("/api/v1/limits?subject=10.0.0.1").json();
         seen["limits"][0]["accounts"][0]["standings"][0]["remaining"].clone()
     };
     eventually("what was refused is given back", || (left() == 970).then_some(()));

@@ -102,7 +102,8 @@ impl Fleet {
     /// Waits until every instance sees the server so.
     pub fn wait_for_sight(&self, at: usize, up: bool) {
         for instance in &self.instances {
-            let sees = || instance.backend(self.servers[at].addr)["up"] == up;
+            let is_out = |state: &Value| *state == "down" || *state == "ejected";
+            let sees = || is_out(&instance.backend(self.servers[at].addr)["state"]) != up;
             eventually("the news of a server", || sees().then_some(()));
         }
     }

@@ -1,0 +1,47 @@
+//! What the admin listener is given of a running instance.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use super::App;
+use crate::admin::{Admin, Gate, Identity};
+use crate::clock::Chance;
+use crate::config::{Config, StoreUrl};
+
+impl App {
+    /// What operators see and order who ask at this listener.
+    pub(super) fn operated_at(&self, listener: &TcpListener) -> Admin {
+        let (shared, config) = (&self.shared, self.config.load());
+        Admin {
+            fleet: Arc::clone(&shared.fleet),
+            sessions: Arc::clone(&shared.sessions),
+            cache: Arc::clone(&shared.cache),
+            limit: Arc::clone(&shared.limit),
+            workers: Arc::clone(&self.workers),
+            doors: Arc::clone(&shared.certificates.doors),
+            drain: shared.drain.clone(),
+            gate: Gate {
+                token: config.admin_token.clone(),
+                loopback: listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback()),
+            },
+            identity: self.identity(&config),
+            metrics: Arc::clone(shared.observe.metrics()),
+            clock: shared.clock.clone(),
+        }
+    }
+
+    /// What this instance is called.
+    fn identity(&self, config: &Config) -> Identity {
+        Identity {
+            id: format!("{:016x}", Chance::system().next()),
+            name: self.addrs.first().map_or_else(String::new, ToString::to_string),
+            started_at: self.shared.clock.unix_millis(),
+            store: match config.store.url {
+                StoreUrl::Memory => "memory",
+                StoreUrl::Disk(_) => "disk",
+                StoreUrl::Redis(_) => "redis",
+            },
+        }
+    }
+}
