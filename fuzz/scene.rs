@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use moorline::app::App;
+use moorline::clock::Clock;
 use moorline::config::Config;
+use moorline::log::Log;
 
 /// No answer takes longer; a slow one is a finding.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,7 +44,7 @@ impl Scene {
         let config = Config::parse("fuzz", &text).map_err(|_| ()).expect("the configuration is good");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let app: Arc<App> =
-            runtime.block_on(App::start(config, Box::new(|_| ()))).map_err(|_| ()).expect("the instance starts");
+            runtime.block_on(App::start(config, Log::unheard(&Clock::system()), Box::new(|_| ()))).map_err(|_| ()).expect("the instance starts");
         let addr = app.addrs()[0];
         std::thread::spawn(move || {
             let _app = app;

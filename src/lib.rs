@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod identify;
 pub mod limit;
 pub mod listener;
+pub mod log;
 pub mod mcp;
 pub mod names;
 pub mod notice;

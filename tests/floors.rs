@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The floors, from the ground up. A module may use what stands on a lower line; not its neighbours.
 const FLOORS: [&[&str]; 14] = [
     &["names", "clock", "tasks", "notice", "seal", "mcp", "config", "drain", "sweep"],
-    &["tls"],
+    &["tls", "log"],
     &["auth", "reject", "store", "wire"],
     &["fleet"],
     &["exchange"],

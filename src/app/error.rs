@@ -38,6 +38,9 @@ pub enum StartError {
     /// Those who may call cannot be known.
     #[error("cannot tell who may call")]
     Gates(#[from] auth::OpenError),
+    /// The access log's file could not be opened, or there is no thread to write it.
+    #[error("cannot open the access log")]
+    AccessLog(#[source] io::Error),
     /// A thread could not be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod error;
+mod logs;
 mod mover;
 mod operated;
 mod reload;
@@ -40,6 +41,7 @@ use crate::fleet::{Fleet, Pool};
 use crate::identify::Identify;
 use crate::limit::Limit;
 use crate::listener::{Admission, Door, Plan, Workers};
+use crate::log::Log;
 use crate::observe::Observe;
 use crate::rehome::Rehome;
 use crate::relay::{self, Relay, Streams};
@@ -60,6 +62,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 /// A running instance.
 pub struct App {
     config: ArcSwap<Config>,
+    log: Log,
     shared: Shared,
     workers: Arc<Workers>,
     store: Arc<dyn Store>,
@@ -100,7 +103,7 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn start(config: Config, watcher: Watcher) -> Result<Arc<Self>, StartError> {
+    pub async fn start(config: Config, log: Log, watcher: Watcher) -> Result<Arc<Self>, StartError> {
         let listeners = config.listen.iter().map(|one| error::bind(one.addr)).collect::<Result<Vec<_>, _>>()?;
         let admin = config.admin.map(error::bind).transpose()?;
         let clock = Clock::system();
@@ -125,6 +128,7 @@ impl App {
             addrs: listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect(),
             admin: admin.as_ref().and_then(|admin| admin.local_addr().ok()),
             config: ArcSwap::from_pointee(config),
+            log,
             shared,
             workers,
             store: stores.sessions,
@@ -147,6 +151,7 @@ impl App {
             let admin = Arc::new(self.operated_at(&listener));
             started.push(tasks::spawn("admin", admin.serve(listener)));
         }
+        started.push(tasks::spawn("log", self.log.clone().keep()));
         started.push(tasks::spawn("relay of our own", Arc::clone(&self.mover.rehome.relay).keep()));
         let watcher = ChangeWatcher {
             cache: Arc::clone(&self.shared.cache),
@@ -208,6 +213,7 @@ impl App {
     /// is served.
     fn take_over(&self, old: &Config, new: &Config) {
         let shared = &self.shared;
+        self.take_over_logs(new);
         let rules = authorize_settings(new);
         // Rules name pools, which may change their names: until they have, both the old rules and the new ones hold.
         let both = old.allow.iter().chain(&new.allow).cloned().collect();
@@ -274,6 +280,7 @@ impl App {
             tracing::error!("the store did not write everything in time");
         }
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.settle_logs().await;
         tracing::info!("drained");
     }
 }
@@ -306,7 +313,7 @@ impl Shared {
             authorize: Arc::new(Authorize::new(authorize_settings(config), Arc::clone(&gates))),
             gates,
             route: Arc::new(Route::new(clock.clone(), Chance::system())),
-            observe: Arc::new(Observe::new(clock.clone(), config.log.access)),
+            observe: Arc::new(Observe::new(clock.clone(), &config.log.access).map_err(StartError::AccessLog)?),
             relay: Arc::new(ArcSwap::from_pointee(relay_settings(config))),
             refusals: Arc::new(ArcSwap::from_pointee(config.refusals)),
             streams: Streams::default(),

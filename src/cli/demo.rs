@@ -7,11 +7,13 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::{DemoArgs, log_to_stderr};
+use super::DemoArgs;
 use crate::app::{App, Watcher};
+use crate::clock::Clock;
 use crate::config::{AccessLog, Config, LogFormat, LogLevel, LogSettings};
 use crate::demo::board::{Colour, Style};
 use crate::demo::{DemoEvent, DemoOptions, Gateway, GatewayError, demo as play};
+use crate::log::Log;
 use crate::session::Event;
 
 /// Events that wait to be shown at most; further ones are not shown.
@@ -19,7 +21,8 @@ const MOST_WAITING: usize = 256;
 
 /// Plays the demo until Ctrl-C, or to the scenario's end.
 pub fn demo(args: &DemoArgs) -> anyhow::Result<()> {
-    log_to_stderr(LogSettings { level: LogLevel::Error, format: LogFormat::Text, access: AccessLog::Off });
+    let settings = LogSettings { level: LogLevel::Error, format: LogFormat::Text, access: AccessLog::Off };
+    let log = Log::start(&settings, &Clock::system());
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let options = DemoOptions {
         servers: args.servers,
@@ -38,12 +41,12 @@ pub fn demo(args: &DemoArgs) -> anyhow::Result<()> {
             }
         };
         let listen = args.listen;
-        play(&options, &mut std::io::stdout(), interrupt, |backends| start(listen, backends)).await?;
+        play(&options, &mut std::io::stdout(), interrupt, |backends| start(listen, log, backends)).await?;
         Ok(())
     })
 }
 
-async fn start(listen: Option<SocketAddr>, backends: Vec<String>) -> Result<Gateway, GatewayError> {
+async fn start(listen: Option<SocketAddr>, log: Log, backends: Vec<String>) -> Result<Gateway, GatewayError> {
     let listen = listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let mut config = Config::quick(Some(&listen.to_string()), Some("off"), &backends, None)?;
     config.log.access = AccessLog::Off;
@@ -52,7 +55,7 @@ async fn start(listen: Option<SocketAddr>, backends: Vec<String>) -> Result<Gate
         // What cannot be shown at once is not shown: the demo must not hold a session up.
         drop(tell.try_send(translate(event)));
     });
-    let app = App::start(config, watcher).await?;
+    let app = App::start(config, log, watcher).await?;
     let addr = app.addrs().first().copied().ok_or("no address to listen on")?;
     let endpoint = format!("http://{addr}/mcp").parse()?;
     let stop = Arc::clone(&app);

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Colour, Config, ConfigError, LogFormat, LogLevel, LogSettings};
+use crate::config::{Colour, Config, ConfigError};
 
 /// One endpoint in front of many MCP servers.
 #[derive(Debug, Parser)]
@@ -129,24 +129,4 @@ fn check(path: &std::path::Path) -> ExitCode {
 fn colour() -> Colour {
     let wanted = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     if wanted { Colour::Ansi } else { Colour::Plain }
-}
-
-/// Sets up logging to standard error. `RUST_LOG` overrides the configured level.
-fn log_to_stderr(settings: LogSettings) {
-    let level = match settings.level {
-        LogLevel::Error => "error",
-        LogLevel::Warn => "warn",
-        LogLevel::Info => "info",
-        LogLevel::Debug => "debug",
-        LogLevel::Trace => "trace",
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("{level},hickory_resolver=warn,hyper=warn")));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second subscriber in one process (tests) is refused, which is fine.
-    let set = match settings.format {
-        LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
-    };
-    drop(set);
 }

@@ -3,9 +3,11 @@
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{ServeArgs, complain, log_to_stderr};
+use super::{ServeArgs, complain};
 use crate::app::{App, follow, follow_certificates};
+use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
+use crate::log::Log;
 use crate::tasks;
 
 /// Serves until SIGTERM or Ctrl-C, then drains.
@@ -15,18 +17,18 @@ pub fn serve(args: &ServeArgs) -> anyhow::Result<()> {
         None => Config::quick(args.listen.as_deref(), args.admin.as_deref(), &args.backend, args.store.as_deref())
             .map_err(ConfigError::Faults)?,
     };
-    log_to_stderr(config.log);
+    let log = Log::start(&config.log, &Clock::system());
     for line in config.warnings.lines() {
         tracing::warn!("{line}");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(run(config, args))
+    runtime.block_on(run(config, log, args))
 }
 
-async fn run(config: Config, args: &ServeArgs) -> anyhow::Result<()> {
+async fn run(config: Config, log: Log, args: &ServeArgs) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
-    let app = App::start(config, Box::new(|_| {})).await?;
+    let app = App::start(config, log, Box::new(|_| {})).await?;
     tracing::info!(listen = ?app.addrs(), admin = ?app.admin_addr(), "serving");
     let reloads = args.config.clone().map(|path| tasks::spawn("reload", follow(app.clone(), path)));
     let certificates = tasks::spawn("certificates", follow_certificates(app.clone()));
@@ -36,7 +38,7 @@ async fn run(config: Config, args: &ServeArgs) -> anyhow::Result<()> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => {}
+            _ = hangup.recv() => app.reopen_access_log(),
         }
     }
     drop((reloads, certificates));

@@ -12,6 +12,7 @@ mod fault;
 mod flags;
 mod form;
 mod limit;
+mod log;
 mod nearest;
 mod pool;
 mod quantity;
@@ -52,12 +53,12 @@ pub use limit::{
     LimitKey, LimitScope, LimitSettings, LimitsAway, LimitsSettings, OnLimit, Rate, RateError, Tokens, UpstreamRefusal,
     UpstreamSettings,
 };
+pub use log::{AccessLog, LogFormat, LogLevel, LogSettings};
 pub use reference::{example, reference};
 pub use secret::{Password, SealingKey};
 pub use settings::{
-    AccessLog, BackendSettings, Config, DrainSettings, HealthSettings, HostPolicy, HttpVersion, LogFormat, LogLevel,
-    LogSettings, PoolSettings, Probe, Refusals, Rehome, SessionSettings, StoreSettings, StoreUrl, StreamSettings,
-    WhenAway,
+    BackendSettings, Config, DrainSettings, HealthSettings, HostPolicy, HttpVersion, PoolSettings, Probe, Refusals,
+    Rehome, SessionSettings, StoreSettings, StoreUrl, StreamSettings, WhenAway,
 };
 pub use shared::{HostPort, RedisPlace, RedisUrl};
 pub use tls::{BackendTls, CertificateFiles, ClientCertificates, ListenSettings, TlsSettings, TlsVersion};

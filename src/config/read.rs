@@ -9,13 +9,11 @@ use super::auth::AuthMode;
 use super::fault::{Code, Fault, Faults, Span};
 use super::form::Text;
 use super::secret::Password;
-use super::settings::{
-    Config, DrainSettings, LogSettings, PoolSettings, SessionSettings, StoreSettings, StoreUrl, StreamSettings,
-};
+use super::settings::{Config, DrainSettings, PoolSettings, SessionSettings, StoreSettings, StoreUrl, StreamSettings};
 use super::shared::RedisUrl;
 use super::tls::{ClientCertificates, ListenSettings, TlsSettings};
 use super::tree::{Given, Optional, Reader, Row, Section, Sink};
-use super::{allow, auth, bounds, cache, duration, limit, pool, schema, tls};
+use super::{allow, auth, bounds, cache, duration, limit, log, pool, schema, tls};
 
 /// Reads the document. The faults are in the sink; if there are any, the settings are not to be used.
 pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
@@ -67,7 +65,7 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         session: session(&mut top.below(&schema::SESSION)),
         bounds: bounds::read(&mut top.below(&schema::bounds::BOUNDS)),
         stream: stream(&mut top.below(&schema::STREAM)),
-        log: log(&mut top.below(&schema::LOG)),
+        log: log::read(&mut top.below(&schema::log::LOG)),
         allow,
         limits,
         limit,
@@ -218,14 +216,6 @@ fn stream(reader: &mut Reader<'_>) -> StreamSettings {
     StreamSettings { heartbeat: reader.get(&schema::HEARTBEAT), retry: reader.get(&schema::RETRY) }
 }
 
-fn log(reader: &mut Reader<'_>) -> LogSettings {
-    LogSettings {
-        level: reader.get(&schema::LOG_LEVEL),
-        format: reader.get(&schema::LOG_FORMAT),
-        access: reader.get(&schema::LOG_ACCESS),
-    }
-}
-
 impl Reader<'_> {
     /// A secret that a file, a variable or the configuration itself may hold, at most one of them.
     pub fn secret<T>(&mut self, what: &str, rows: [&Optional<Text<T>>; 3]) -> Option<T> {
@@ -301,11 +291,5 @@ impl Default for SessionSettings {
 impl Default for StreamSettings {
     fn default() -> Self {
         preset(&schema::STREAM, stream)
-    }
-}
-
-impl Default for LogSettings {
-    fn default() -> Self {
-        preset(&schema::LOG, log)
     }
 }

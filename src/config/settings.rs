@@ -15,6 +15,7 @@ use super::cache::{CacheSettings, ProtocolCache, ResultsSettings};
 use super::credential::Credential;
 use super::fault::Faults;
 use super::limit::{BackendLimit, LimitSettings, LimitsSettings, UpstreamSettings};
+use super::log::LogSettings;
 use super::secret::{Password, SealingKey};
 use super::shared::RedisUrl;
 use super::tls::{BackendTls, ListenSettings, TlsSettings};
@@ -272,50 +273,4 @@ pub enum Probe {
     },
     /// Expects an MCP answer at the backend's own path.
     Mcp,
-}
-
-/// What is logged, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogSettings {
-    /// The least severe level that is logged.
-    pub level: LogLevel,
-    /// The form of log lines.
-    pub format: LogFormat,
-    /// Where the access log goes.
-    pub access: AccessLog,
-}
-
-/// How severe a log line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Something failed that should not.
-    Error,
-    /// Something is odd, and goes on.
-    Warn,
-    /// What an operator wants to know.
-    Info,
-    /// What a developer wants to know.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-/// The form of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// Where the access log goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccessLog {
-    /// Standard output.
-    Stdout,
-    /// Standard error, among the other log lines.
-    Stderr,
-    /// Nowhere.
-    Off,
 }

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
+pub use sink::Sink;
 pub use trail::{Done, Outcome, Trail};
 
 use crate::clock::Clock;
@@ -29,7 +30,6 @@ use crate::exchange::Exchange;
 use crate::fleet::Backend;
 use crate::names::SessionId;
 use metrics::Metrics;
-use sink::Sink;
 use tally::{Tallies, Tally};
 use trail::Facts;
 use verdict::Verdict;
@@ -44,16 +44,24 @@ pub struct Observe {
     metrics: Arc<Metrics>,
     tallies: Arc<Tallies>,
     tally: Arc<Tally>,
-    access: Option<Arc<Sink>>,
+    access: Arc<Sink>,
 }
 
 impl Observe {
     /// A station that writes the access log where the configuration says.
-    #[must_use]
-    pub fn new(clock: Clock, access: AccessLog) -> Self {
+    ///
+    /// # Errors
+    /// If that is a file that cannot be opened.
+    pub fn new(clock: Clock, access: &AccessLog) -> std::io::Result<Self> {
         let tallies = Arc::new(Tallies::new(MOST_TOOLS));
         let tally = tallies.tally(clock.now());
-        Self { clock, metrics: Arc::default(), tallies, tally, access: Sink::to(access).map(Arc::new) }
+        Ok(Self { clock, metrics: Arc::default(), tallies, tally, access: Arc::new(Sink::to(access)?) })
+    }
+
+    /// Where the access log goes.
+    #[must_use]
+    pub const fn access(&self) -> &Arc<Sink> {
+        &self.access
     }
 
     /// The same station on another thread, which counts for itself.
@@ -64,7 +72,7 @@ impl Observe {
             metrics: Arc::clone(&self.metrics),
             tallies: Arc::clone(&self.tallies),
             tally: self.tallies.tally(self.clock.now()),
-            access: self.access.clone(),
+            access: Arc::clone(&self.access),
         }
     }
 
@@ -146,8 +154,8 @@ impl Observe {
             backend,
         };
         self.tally.count(&done, &self.tallies.tools, now);
-        if let Some(sink) = &self.access {
-            sink.write(access::line(&done, self.clock.unix_millis()));
+        if self.access.is_on() {
+            self.access.write(access::line(&done, self.clock.unix_millis()));
         }
     }
 }

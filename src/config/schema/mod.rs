@@ -9,7 +9,7 @@ use super::credential::Credential;
 use super::form::{Choice, Flag, Form, List, OffOr, Text};
 use super::limit::form::Most;
 use super::quantity::{Count, Period, Size};
-use super::settings::{AccessLog, Config, HostPolicy, HttpVersion, LogFormat, LogLevel, Refusals, Rehome, WhenAway};
+use super::settings::{Config, HostPolicy, HttpVersion, Refusals, Rehome, WhenAway};
 use super::tls::Listener;
 use super::tree::{Key, Needed, Optional, Section, Shape};
 use super::{pool, secret, url, values};
@@ -76,6 +76,7 @@ pub(super) mod auth;
 pub(super) mod bounds;
 pub(super) mod cache;
 pub(super) mod limit;
+pub(super) mod log;
 pub(super) mod tls;
 
 use allow::ALLOW;
@@ -83,6 +84,7 @@ use auth::{AUTH, ISSUER, POOL_AUTH};
 use bounds::BOUNDS;
 use cache::{ARGUMENTS, CACHE, RESULTS};
 use limit::{ADAPTIVE_MAX, LIMIT, LIMITS, REFUSED, TOKENS, UPSTREAM};
+use log::LOG;
 use tls::{BACKEND_TLS, CERTIFICATE, LISTENER, TLS};
 
 section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&TLS, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &ALLOW, &LOG, &LIMITS, &LIMIT, &UPSTREAM, &RESULTS, &CACHE, &POOL];
@@ -187,17 +189,6 @@ section! { STREAM: Table "stream", "How event streams are kept.", below [];
         "After how much quiet a comment is sent, so that nothing on the way takes the stream for dead.");
     RETRY: Key<Period> = key("retry", r#""2s""#, period(millis(100), HOUR),
         "After what time clients are told to come back when a notification stream ends.");
-}
-
-section! { LOG: Table "log", "What is logged, and how.", below [];
-    LOG_LEVEL: Key<Choice<LogLevel>> = key("level", r#""info""#, choice(&[("error", LogLevel::Error), ("warn", LogLevel::Warn),
-        ("info", LogLevel::Info), ("debug", LogLevel::Debug), ("trace", LogLevel::Trace)]),
-        "The least severe level that is logged, to standard error.");
-    LOG_FORMAT: Key<Choice<LogFormat>> = key("format", r#""text""#, choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
-        "Lines for people, or one JSON object a line.");
-    LOG_ACCESS: Key<Choice<AccessLog>> = key("access", r#""stdout""#,
-        choice(&[("stdout", AccessLog::Stdout), ("stderr", AccessLog::Stderr), ("off", AccessLog::Off)]),
-        "Where the access log goes, one line a request.");
 }
 
 section! { POOL: Tables "pool", "A set of interchangeable backends behind one endpoint path. There must be at least one.", below [&HEALTH, &BACKEND_TLS, &POOL_AUTH];
@@ -314,7 +305,7 @@ pub(super) static RESTART: [(&str, Same); 15] = [
     ("results.memory", |old, new| old.results.memory == new.results.memory),
     ("results.shared", |old, new| old.results.shared == new.results.shared),
     ("results.compress", |old, new| old.results.compress == new.results.compress),
-    ("log", |old, new| old.log == new.log),
+    ("log.format", |old, new| old.log.format == new.log.format),
     ("bounds.header_timeout", |old, new| old.bounds.header_timeout == new.bounds.header_timeout),
     ("bounds.idle_timeout", |old, new| old.bounds.idle_timeout == new.bounds.idle_timeout),
     ("bounds.first_byte_timeout", |old, new| old.bounds.first_byte_timeout == new.bounds.first_byte_timeout),
