@@ -30,7 +30,7 @@ export function summary(model) {
   const sessions = all.reduce((sum, { sessions: own }) => sum + own, 0);
   const asked = model.rate(({ requests }) => requests, 15_000);
   const instances = model.alone ? "" : ` ${many(model.instances.length, "instance")} share the store.`;
-  return `${backends}, ${many(sessions, "session")} moored${asked === undefined ? "" : `, ${rate(asked)} of requests`}.${instances}`;
+  return `${backends}, ${many(sessions, "session")} moored${asked === undefined ? "" : `, ${rate(asked).replace("/s", " requests/s")}`}.${instances}`;
 }
 
 function phase({ instance }) {
@@ -70,7 +70,8 @@ function states({ backends }) {
     const who = those.length === 1 ? "" : `${list(those.map(({ name }) => name))}: `;
     const held = those.reduce((sum, { sessions }) => sum + sessions, 0);
     const rest = held ? ` ${many(held, "session lies", "sessions lie")} there still.` : "";
-    return [{ tone, key: `${state} ${those.map(({ id }) => id).join()}`, title, text: `${who}${means}.${rest}`, href }];
+    const text = `${who}${who ? means : means[0].toUpperCase() + means.slice(1)}.${rest}`;
+    return [{ tone, key: `${state} ${those.map(({ id }) => id).join()}`, title, text, href }];
   });
 }
 

@@ -40,7 +40,7 @@ export function row(backend) {
     "li",
     {},
     h("a", { class: "berth", href: `#/backend/${backend.id}`, "data-id": backend.id }, state.node, h("span", { class: "name" }, host, h("small", {}, path)),
-      s("svg", { class: "dots", "aria-hidden": "true", viewBox: "0 0 312 20", preserveAspectRatio: "xMinYMid meet" }, dots), flux,
+      h("span", { class: "moored" }, s("svg", { class: "dots", "aria-hidden": "true", viewBox: "0 0 312 20", preserveAspectRatio: "xMinYMid meet" }, dots), flux),
       cell(sessions, sessionWord, "sessions"), cell(flight, h("span", {}, "in flight"), "flight"), cell(latency, h("span", {}, "latency"), "latency")),
   );
   const link = node.firstChild;

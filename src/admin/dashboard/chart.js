@@ -5,7 +5,7 @@ import { h, mark, s, say } from "./dom.js";
 import { clock } from "./words.js";
 
 const WIDTH_MS = 15 * 60_000;
-const PAD = { left: 48, right: 8, top: 8, bottom: 20 };
+const PAD = { left: 54, right: 8, top: 8, bottom: 20 };
 
 const pixels = () => parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
 
@@ -42,7 +42,7 @@ export class TimeChart {
     this.svg = s("svg", { class: "plot", role: "img", tabindex: "0", "aria-label": label });
     this.values = series.map(() => h("b"));
     this.when = h("span", { class: "when" });
-    const keys = series.map(({ key, label: name, kind }, at) => h("li", {}, h("i", { class: `key ${key}`, "data-kind": kind }), `${name} `, this.values[at]));
+    const keys = series.map(({ key, label: name, kind }, at) => h("li", {}, h("i", { class: `key ${key}`, "data-kind": kind }), ` ${name} `, this.values[at]));
     this.node = h("figure", { class: "chart" }, h("ul", { class: "legend" }, keys, h("li", { class: "at" }, this.when)), this.svg);
     this.svg.addEventListener("pointermove", (event) => this.#point(this.#near(event)));
     this.svg.addEventListener("pointerleave", () => this.#point(undefined));
@@ -119,10 +119,11 @@ export class TimeChart {
       if (points.length === 1) points.push([points[0][0] + 3, points[0][1], points[0][2]]);
       const line = s("path", { class: `line ${key}`, d: `M${points.map(step).join("L")}` });
       if (kind === "line") return [line];
+      const pile = kind === "stack" && number > 0;
       const under = points.toReversed().map(([left, value]) => `${left.toFixed(1)} ${value.toFixed(1)}`);
-      const area = s("path", { class: `area ${key}`, d: `M${points.map(step).join("L")}L${under.join("L")}Z` });
+      const area = s("path", { class: `area ${kind} ${key}`, d: `M${points.map(step).join("L")}L${under.join("L")}Z` });
       const low = kind === "band" ? [s("path", { class: `line low ${key}`, d: `M${under.join("L")}` })] : [];
-      return [area, line, ...low];
+      return pile ? [area] : [area, line, ...low];
     });
   }
 

@@ -60,7 +60,8 @@ export class Model {
       const backend = this.backends.get(id);
       if (backend) Object.assign(backend, changed);
     }
-    if (sample) this.samples = [...this.samples, sample].slice(-SAMPLES);
+    // A sample that was taken while the snapshot was made comes twice.
+    if (sample && !(sample.at <= this.samples.at(-1)?.at)) this.samples = [...this.samples, sample].slice(-SAMPLES);
   }
 
   #list(pools) {
@@ -75,6 +76,7 @@ export class Model {
   }
 
   #note(data) {
+    if (data.number <= this.events.at(-1)?.number) return;
     this.events = [...this.events, data].slice(-EVENTS);
   }
 }

@@ -53,7 +53,7 @@ export function bar(parts, label) {
   const pieces = parts.map(({ key }) => s("rect", { class: `fill ${key}`, y: 0, height: 10 }));
   const svg = s("svg", { class: "share", viewBox: "0 0 1000 10", preserveAspectRatio: "none", role: "img", "aria-label": label }, s("rect", { class: "ground", width: 1000, height: 10 }), pieces);
   const values = parts.map(() => h("b"));
-  const keys = h("ul", { class: "legend" }, parts.map(({ key, label: name }, at) => h("li", {}, h("i", { class: `key ${key}`, "data-kind": "stack" }), `${name} `, values[at])));
+  const keys = h("ul", { class: "legend" }, parts.map(({ key, label: name }, at) => h("li", {}, h("i", { class: `key ${key}`, "data-kind": "stack" }), ` ${name} `, values[at])));
   return {
     node: h("div", { class: "bar-chart" }, svg, keys),
     update(numbers, words) {
@@ -73,8 +73,8 @@ export function bar(parts, label) {
 
 /** A thin bar that shows a number beside others of its kind; the number stands in words next to it. */
 export function meter(className = "") {
-  const fill = s("rect", { class: "fill", height: 4, rx: 2 });
-  const node = s("svg", { class: `meter ${className}`, viewBox: "0 0 100 4", preserveAspectRatio: "none", "aria-hidden": "true" }, s("rect", { class: "ground", width: 100, height: 4, rx: 2 }), fill);
+  const fill = s("rect", { class: "fill", height: 4 });
+  const node = s("svg", { class: `meter ${className}`, viewBox: "0 0 100 4", preserveAspectRatio: "none", "aria-hidden": "true" }, s("rect", { class: "ground", width: 100, height: 4 }), fill);
   return { node, update: (part, whole) => mark(fill, "width", (whole ? Math.min(100, (100 * part) / whole) : 0).toFixed(1)) };
 }
 

@@ -30,14 +30,16 @@ export function percent(part, whole) {
   if (!known(part) || !whole) return NONE;
   const share = (100 * part) / whole;
   if (share > 0 && share < 0.1) return "<0.1 %";
-  return share > 99.9 && share < 100 ? ">99.9 %" : `${digits(Math.min(share, 100))} %`;
+  if (share > 99.9 && share < 100) return ">99.9 %";
+  return `${share >= 10 || share === 0 ? Math.min(share, 100).toFixed(0) : share.toFixed(1)} %`;
 }
 
 /** A time that something took, from microseconds. */
 export function took(us) {
   if (!known(us)) return NONE;
   if (us < 1000) return `${digits(us)} µs`;
-  return us < 1e6 ? `${digits(us / 1e3)} ms` : `${digits(us / 1e6)} s`;
+  if (us < 1e6) return `${digits(us / 1e3)} ms`;
+  return us < 60e6 ? `${digits(us / 1e6)} s` : span(us / 1e3);
 }
 
 /** A long time, from milliseconds, in its two largest units. */
@@ -59,7 +61,9 @@ export function span(ms) {
 /** How long ago, from two times in unix milliseconds. */
 export function ago(at, now) {
   if (!known(at)) return NONE;
-  return now - at < 1500 ? "just now" : `${span(now - at)} ago`;
+  const ms = now - at;
+  if (ms < 1500) return "just now";
+  return `${ms > 60_000 && ms < 3_600_000 ? `${Math.floor(ms / 60_000)} min` : span(ms)} ago`;
 }
 
 /** The time of day, with the date where it is another day. */

@@ -6,6 +6,7 @@ import { h, Keyed, mark, say, show } from "../dom.js";
 import { EventList } from "../events.js";
 import { bar, facts, figure, meter, section } from "../parts.js";
 import { Picture } from "../picture.js";
+import { glyph } from "../shapes.js";
 import { linked, Table } from "../table.js";
 import { ago, bytes, count, many, NONE, percent, rate, spaced, took } from "../words.js";
 
@@ -13,25 +14,46 @@ const QUARTER = 15 * 60_000;
 const sum = (numbers = {}) => Object.values(numbers).reduce((all, number) => all + number, 0);
 
 export default function overview({ model }) {
-  const parts = [head(), figures(), live(model), curves(), busiest("tools"), busiest("callers"), refusals(), cache(), limits(), store(), news()];
-  const picture = parts[2].picture;
-  const node = h("div", { class: "grid" }, parts.map((part) => part.node));
+  const picture = new Picture(model);
+  const top = [head(), figures()];
+  const curves = [curve(traffic(), "Requests, last 15 minutes"), curve(latencyChart(), "Time, last 15 minutes")];
+  const [busy, kept, last] = [beside(busiest("tools"), busiest("callers")), beside(limits(), store()), news()];
+  const [left, right] = [[picture, busy, last], [...curves, refusals(), cache()]];
+  const parts = [...top, ...left, ...right, kept];
+  const column = (name, all) => h("div", { class: `column ${name}` }, all.map((part) => part.node));
+  const [main, side] = [column("main", left), column("side", right)];
+  let density;
+  // The picture of many backends is long: what else there is then stands at the side.
+  const balance = () => {
+    if (density === picture.density) return;
+    density = picture.density;
+    if (density === "rows") main.insertBefore(kept.node, last.node);
+    else side.append(kept.node);
+  };
   return {
     title: "Overview",
-    node,
+    node: h("div", { class: "stack" }, top.map((part) => part.node), h("div", { class: "columns" }, main, side)),
     move: (move) => picture.move(move),
-    update: (now) => parts.forEach((part) => part.update(now)),
+    update(now) {
+      parts.forEach((part) => part.update(now));
+      balance();
+    },
     close: () => parts.forEach((part) => part.close?.()),
   };
+}
+
+/** Two beside each other, where there is room. */
+function beside(...parts) {
+  return { node: h("div", { class: "pair-of" }, parts.map(({ node }) => node)), update: (now) => parts.forEach((part) => part.update(now)) };
 }
 
 function head() {
   const [title, words] = [h("h1"), h("p", { class: "lead" })];
   const list = h("ul", { class: "matters" });
   const matters = new Keyed(list, ({ key }) => key, ({ href }) => {
-    const [name, text] = [h("b"), h("span")];
-    const row = h("a", { class: "matter", href }, name, " ", text);
-    return { node: h("li", {}, row), update: (now) => { mark(row, "data-tone", now.tone); say(name, now.title); say(text, now.text); } };
+    const [shape, name, text] = [glyph(), h("b"), h("span")];
+    const row = h("a", { class: "matter", href }, shape.node, name, " ", text);
+    return { node: h("li", {}, row), update: (now) => { shape.update(now.tone); mark(row, "data-tone", now.tone); say(name, now.title); say(text, now.text); } };
   });
   return {
     node: h("header", { class: "summary" }, title, words, list),
@@ -71,23 +93,15 @@ function figures() {
   };
 }
 
-function live(model) {
-  const picture = new Picture(model);
-  picture.node.classList.add("wide");
-  return { node: picture.node, picture, update: (now) => picture.update(now), close: () => picture.close() };
-}
-
-function curves() {
-  const charts = [traffic(), latencyChart()];
-  const titles = ["Requests, last 15 minutes", "Time, last 15 minutes"];
-  const sections = charts.map((chart, at) => section(titles[at], { scope: "this instance" }, chart.node));
+function curve(chart, title) {
+  const { node, scope } = section(title, { scope: "this instance", className: "curve" }, chart.node);
   return {
-    node: h("div", { class: "stack narrow" }, sections.map(({ node }) => node)),
+    node,
     update(model) {
-      charts.forEach((chart) => chart.update(model.samples));
-      sections.forEach(({ scope }) => show(scope, !model.alone));
+      chart.update(model.samples);
+      show(scope, !model.alone);
     },
-    close: () => charts.forEach((chart) => chart.close()),
+    close: () => chart.close(),
   };
 }
 
@@ -96,7 +110,7 @@ function busiest(what) {
   const name = ({ name: word }) => word;
   const load = () => {
     const [value, line] = [h("span"), meter()];
-    return { node: h("span", { class: "metered" }, value, line.node), update: (one) => { say(value, count(one.calls)); line.update(one.calls, one.most); } };
+    return { node: h("span", { class: "metered" }, line.node, value), update: (one) => { say(value, count(one.calls)); line.update(one.calls, one.most); } };
   };
   const table = new Table({
     caption: caller ? "Busiest callers" : "Busiest tools",
@@ -105,11 +119,11 @@ function busiest(what) {
       { key: "name", label: caller ? "Caller" : "Tool", head: true, of: name, make: caller ? linked((one) => `#/caller/${encodeURIComponent(one.name)}`, name) : undefined },
       { key: "calls", label: "Calls", kind: "number", of: ({ calls }) => calls, make: load },
       { key: "errors", label: caller ? "Refused" : "Errors", kind: "number", of: (one) => (caller ? one.refused : one.errors), tell: (value) => (value ? count(value) : value === 0 ? "0" : NONE) },
-      { key: "time", label: "Backend", kind: "number", of: ({ backend_ms: ms, calls }) => (calls ? (ms * 1000) / calls : undefined), tell: took },
+      { key: "time", label: "Time", kind: "number", of: ({ backend_ms: ms, calls }) => (calls ? (ms * 1000) / calls : undefined), tell: took },
     ],
     empty: caller ? "Nobody has called yet. Clients are named here as soon as they do." : "No tool has been called yet.",
   });
-  const { node, scope } = section(caller ? "Busiest callers" : "Busiest tools", { className: "third", scope: "this instance" }, table.node, h("p", { class: "more" }, h("a", { href: "#/traffic" }, caller ? "All callers" : "All tools")));
+  const { node, scope } = section(caller ? "Busiest callers" : "Busiest tools", { scope: "this instance" }, table.node, h("p", { class: "more" }, h("a", { href: "#/traffic" }, caller ? "All callers" : "All tools")));
   return {
     node,
     update(model) {
@@ -133,7 +147,7 @@ function refusals() {
     ],
     empty: "Nothing was refused in the last 15 minutes.",
   });
-  const { node, scope } = section("Refused, by reason", { className: "third", scope: "this instance" }, table.node);
+  const { node, scope } = section("Refused, by reason", { scope: "this instance" }, table.node);
   return {
     node,
     update(model) {
@@ -150,7 +164,7 @@ function cache() {
   const share = bar(WORDS.map(([key, label]) => ({ key, label })), "Calls that the cache may answer, 15 minutes");
   const more = facts();
   const none = h("p", { class: "empty" }, "No call was for the cache in the last 15 minutes. Which results may be kept is said in [[cache.rule]].");
-  const { node, scope } = section("Cache", { className: "third", scope: "this instance" }, share.node, none, more.node, h("p", { class: "more" }, h("a", { href: "#/cache" }, "Cache and purge")));
+  const { node, scope } = section("Cache", { scope: "this instance" }, share.node, none, more.node, h("p", { class: "more" }, h("a", { href: "#/cache" }, "Cache and purge")));
   return {
     node,
     update(model) {
@@ -169,7 +183,7 @@ function cache() {
 
 function limits() {
   const told = facts();
-  const { node, scope } = section("Limits", { className: "third", scope: "this instance" }, told.node, h("p", { class: "more" }, h("a", { href: "#/limits" }, "Limits and accounts")));
+  const { node, scope } = section("Limits", { scope: "this instance" }, told.node, h("p", { class: "more" }, h("a", { href: "#/limits" }, "Limits and accounts")));
   return {
     node,
     update(model) {
@@ -190,7 +204,7 @@ function limits() {
 
 function store() {
   const told = facts();
-  const { node } = section("Store", { className: "third" }, told.node, h("p", { class: "more" }, h("a", { href: "#/instances" }, "Instances and store")));
+  const { node } = section("Store", {}, told.node, h("p", { class: "more" }, h("a", { href: "#/instances" }, "Instances and store")));
   return {
     node,
     update(model) {
