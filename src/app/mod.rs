@@ -313,7 +313,9 @@ impl Shared {
             authorize: Arc::new(Authorize::new(authorize_settings(config), Arc::clone(&gates))),
             gates,
             route: Arc::new(Route::new(clock.clone(), Chance::system())),
-            observe: Arc::new(Observe::new(clock.clone(), &config.log.access).map_err(StartError::AccessLog)?),
+            observe: Arc::new(
+                Observe::new(clock.clone(), config.metrics, &config.log.access).map_err(StartError::AccessLog)?,
+            ),
             relay: Arc::new(ArcSwap::from_pointee(relay_settings(config))),
             refusals: Arc::new(ArcSwap::from_pointee(config.refusals)),
             streams: Streams::default(),

@@ -13,6 +13,7 @@ mod flags;
 mod form;
 mod limit;
 mod log;
+mod metrics;
 mod nearest;
 mod pool;
 mod quantity;
@@ -54,6 +55,7 @@ pub use limit::{
     UpstreamSettings,
 };
 pub use log::{AccessLog, LogFormat, LogLevel, LogSettings};
+pub use metrics::MetricsSettings;
 pub use reference::{example, reference};
 pub use secret::{Password, SealingKey};
 pub use settings::{

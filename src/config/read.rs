@@ -13,7 +13,7 @@ use super::settings::{Config, DrainSettings, PoolSettings, SessionSettings, Stor
 use super::shared::RedisUrl;
 use super::tls::{ClientCertificates, ListenSettings, TlsSettings};
 use super::tree::{Given, Optional, Reader, Row, Section, Sink};
-use super::{allow, auth, bounds, cache, duration, limit, log, pool, schema, tls};
+use super::{allow, auth, bounds, cache, duration, limit, log, metrics, pool, schema, tls};
 
 /// Reads the document. The faults are in the sink; if there are any, the settings are not to be used.
 pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
@@ -66,6 +66,7 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         bounds: bounds::read(&mut top.below(&schema::bounds::BOUNDS)),
         stream: stream(&mut top.below(&schema::STREAM)),
         log: log::read(&mut top.below(&schema::log::LOG)),
+        metrics: metrics::read(&mut top.below(&schema::metrics::METRICS)),
         allow,
         limits,
         limit,

@@ -16,6 +16,7 @@ use super::credential::Credential;
 use super::fault::Faults;
 use super::limit::{BackendLimit, LimitSettings, LimitsSettings, UpstreamSettings};
 use super::log::LogSettings;
+use super::metrics::MetricsSettings;
 use super::secret::{Password, SealingKey};
 use super::shared::RedisUrl;
 use super::tls::{BackendTls, ListenSettings, TlsSettings};
@@ -70,6 +71,8 @@ pub struct Config {
     pub pools: Vec<PoolSettings>,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// What is counted of requests.
+    pub metrics: MetricsSettings,
     /// What is allowed but worth a second look. Empty in a careful configuration.
     pub warnings: Faults,
 }

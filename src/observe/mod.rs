@@ -25,7 +25,7 @@ pub use sink::Sink;
 pub use trail::{Done, Outcome, Trail};
 
 use crate::clock::Clock;
-use crate::config::AccessLog;
+use crate::config::{AccessLog, MetricsSettings};
 use crate::exchange::Exchange;
 use crate::fleet::Backend;
 use crate::names::SessionId;
@@ -33,9 +33,6 @@ use metrics::Metrics;
 use tally::{Tallies, Tally};
 use trail::Facts;
 use verdict::Verdict;
-
-/// Tools that are counted by name at most, unless the configuration says otherwise.
-pub const MOST_TOOLS: usize = 200;
 
 /// The observe station of one worker thread.
 #[derive(Debug)]
@@ -45,17 +42,20 @@ pub struct Observe {
     tallies: Arc<Tallies>,
     tally: Arc<Tally>,
     access: Arc<Sink>,
+    /// Whether requests are counted and timed.
+    counts: bool,
 }
 
 impl Observe {
-    /// A station that writes the access log where the configuration says.
+    /// A station that counts what it is told to, and writes the access log where the configuration says.
     ///
     /// # Errors
     /// If that is a file that cannot be opened.
-    pub fn new(clock: Clock, access: &AccessLog) -> std::io::Result<Self> {
-        let tallies = Arc::new(Tallies::new(MOST_TOOLS));
+    pub fn new(clock: Clock, counted: MetricsSettings, access: &AccessLog) -> std::io::Result<Self> {
+        let tallies = Arc::new(Tallies::new(counted.max_tools));
         let tally = tallies.tally(clock.now());
-        Ok(Self { clock, metrics: Arc::default(), tallies, tally, access: Arc::new(Sink::to(access)?) })
+        let access = Arc::new(Sink::to(access)?);
+        Ok(Self { clock, metrics: Arc::default(), tallies, tally, access, counts: counted.requests })
     }
 
     /// Where the access log goes.
@@ -73,6 +73,7 @@ impl Observe {
             tallies: Arc::clone(&self.tallies),
             tally: self.tallies.tally(self.clock.now()),
             access: Arc::clone(&self.access),
+            counts: self.counts,
         }
     }
 
@@ -88,14 +89,18 @@ impl Observe {
         &self.tallies
     }
 
-    /// A new trail.
+    /// A new trail; one that is kept by nobody stays empty.
     #[must_use]
     pub fn begin(&self) -> Trail {
-        Trail { began: Some(self.clock.now()), ..Trail::default() }
+        let kept = self.counts || self.access.is_on();
+        Trail { began: kept.then(|| self.clock.now()), ..Trail::default() }
     }
 
     /// Writes down what the request is.
     pub fn facts(&self, trail: &mut Trail, exchange: &Exchange) {
+        if trail.began.is_none() {
+            return;
+        }
         trail.facts = Some(Box::new(Facts::of(exchange, self.clock.now())));
     }
 
@@ -106,13 +111,18 @@ impl Observe {
 
     /// Writes down where it goes.
     pub fn sent(&self, trail: &mut Trail, session: Option<SessionId>, backend: &Arc<Backend>) {
+        if trail.began.is_none() {
+            return;
+        }
         trail.session = session;
         trail.legs.sent(backend, self.clock.now());
     }
 
     /// Writes down that the backend's answer has begun, or will not come.
     pub fn answered(&self, trail: &mut Trail) {
-        trail.legs.arrived(self.clock.now());
+        if trail.began.is_some() {
+            trail.legs.arrived(self.clock.now());
+        }
     }
 
     /// Writes down that it was refused, and counts it.
@@ -124,6 +134,9 @@ impl Observe {
     /// Lets the answer's body carry the trail to its end.
     #[must_use]
     pub fn watch<B: Body>(self: &Arc<Self>, mut trail: Trail, response: Response<B>) -> Response<Observed<B>> {
+        if trail.began.is_none() {
+            return response.map(Observed::unwatched);
+        }
         let (parts, body) = response.into_parts();
         let head = self.clock.now();
         trail.legs.arrived(head);
@@ -153,7 +166,9 @@ impl Observe {
             own: watch.head.saturating_duration_since(read).saturating_sub(backend),
             backend,
         };
-        self.tally.count(&done, &self.tallies.tools, now);
+        if self.counts {
+            self.tally.count(&done, &self.tallies.tools, now);
+        }
         if self.access.is_on() {
             self.access.write(access::line(&done, self.clock.unix_millis()));
         }

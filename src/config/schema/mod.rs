@@ -77,6 +77,7 @@ pub(super) mod bounds;
 pub(super) mod cache;
 pub(super) mod limit;
 pub(super) mod log;
+pub(super) mod metrics;
 pub(super) mod tls;
 
 use allow::ALLOW;
@@ -85,9 +86,10 @@ use bounds::BOUNDS;
 use cache::{ARGUMENTS, CACHE, RESULTS};
 use limit::{ADAPTIVE_MAX, LIMIT, LIMITS, REFUSED, TOKENS, UPSTREAM};
 use log::LOG;
+use metrics::METRICS;
 use tls::{BACKEND_TLS, CERTIFICATE, LISTENER, TLS};
 
-section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&TLS, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &ALLOW, &LOG, &LIMITS, &LIMIT, &UPSTREAM, &RESULTS, &CACHE, &POOL];
+section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&TLS, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &ALLOW, &LOG, &METRICS, &LIMITS, &LIMIT, &UPSTREAM, &RESULTS, &CACHE, &POOL];
     LISTEN: Key<List<Listener>> = key("listen", r#""127.0.0.1:8080""#, List { element: Listener, min: 1, max: 16, bare: true },
         "Where clients connect. Port 0 takes any free port. Without TLS unless there is a [tls] section.");
     ADMIN: Key<OffOr<Text<SocketAddr>>> = key("admin", r#""127.0.0.1:9090""#, OffOr(SOCKET),
@@ -296,7 +298,7 @@ const fn millis(millis: u64) -> Duration {
 type Same = fn(&Config, &Config) -> bool;
 
 /// Keys whose change is in force only after a restart. All other changes are taken over by a reload.
-pub(super) static RESTART: [(&str, Same); 15] = [
+pub(super) static RESTART: [(&str, Same); 16] = [
     ("listen", |old, new| old.listen == new.listen),
     ("admin", |old, new| old.admin == new.admin),
     ("admin_token", |old, new| old.admin_token == new.admin_token),
@@ -305,6 +307,7 @@ pub(super) static RESTART: [(&str, Same); 15] = [
     ("results.memory", |old, new| old.results.memory == new.results.memory),
     ("results.shared", |old, new| old.results.shared == new.results.shared),
     ("results.compress", |old, new| old.results.compress == new.results.compress),
+    ("metrics", |old, new| old.metrics == new.metrics),
     ("log.format", |old, new| old.log.format == new.log.format),
     ("bounds.header_timeout", |old, new| old.bounds.header_timeout == new.bounds.header_timeout),
     ("bounds.idle_timeout", |old, new| old.bounds.idle_timeout == new.bounds.idle_timeout),
@@ -319,7 +322,7 @@ pub(super) static RESTART: [(&str, Same); 15] = [
 ];
 
 /// Every section, in the order of the reference.
-pub(super) fn sections() -> [&'static Section; 25] {
+pub(super) fn sections() -> [&'static Section; 26] {
     [
         &TOP,
         &LISTENER,
@@ -334,6 +337,7 @@ pub(super) fn sections() -> [&'static Section; 25] {
         &ISSUER,
         &ALLOW,
         &LOG,
+        &METRICS,
         &LIMITS,
         &LIMIT,
         &UPSTREAM,
