@@ -120,14 +120,43 @@ backend replicas
     )
 }
 
+/// What Moorline keeps of what it sees.
+pub enum Seen<'a> {
+    /// Requests are counted, which is the default; logs are off, as in nginx's configuration.
+    Default,
+    /// Nothing.
+    Nothing,
+    /// Requests are counted, each has its line in a file, and one in a hundred is traced.
+    All {
+        /// Where the file is.
+        folder: &'a Path,
+        /// Where traces go.
+        collector: SocketAddr,
+    },
+}
+
+impl Seen<'_> {
+    fn sections(&self) -> String {
+        match self {
+            Self::Default => "access = \"off\"\n".to_owned(),
+            Self::Nothing => "access = \"off\"\n\n[metrics]\nrequests = false\n".to_owned(),
+            Self::All { folder, collector } => format!(
+                "access = \"{}/access.log\"\n\n[traces]\nendpoint = \"http://{collector}\"\nsample = 0.01\n",
+                folder.display()
+            ),
+        }
+    }
+}
+
 /// Moorline: one thread, everything at its default but logs, which nginx's configuration keeps off too.
 /// `extra` goes to the end and begins inside the `[[pool]]` table.
 pub fn moorline(
     [listen, admin]: [SocketAddr; 2],
     origins: &[SocketAddr],
     (extra, redis): (&str, Option<SocketAddr>),
-    rules: Rules,
+    (rules, seen): (Rules, &Seen<'_>),
 ) -> String {
+    let seen = seen.sections();
     let store = redis.map_or_else(String::new, |redis| format!("\n[store]\nurl = \"redis://{redis}\"\n"));
     let rules = match rules {
         Rules::None => "",
@@ -173,8 +202,7 @@ max_requests_per_connection   = 1000000000
 
 [log]
 level  = \"warn\"
-access = \"off\"
-{store}{rules}
+{seen}{store}{rules}
 [[pool]]
 path     = \"/mcp\"
 backends = [{backends}]

@@ -3,6 +3,7 @@
 
 mod client;
 mod clock;
+mod collector;
 mod configs;
 mod http;
 mod keep;
@@ -229,6 +230,7 @@ fn yard(run: &Run, origins: &Origins) -> Result<Yard> {
     Ok(Yard {
         folder,
         origins: origins.addrs.clone(),
+        collector: collector::start()?,
         core: run.proxy_core,
         moorline: run.moorline.clone(),
         moorline_extra: moorline_extra.unwrap_or_default(),

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Connection;
-use crate::configs::{self, Rules};
+use crate::configs::{self, Rules, Seen};
 use crate::process::Tree;
 use crate::works::Work;
 
@@ -35,6 +35,10 @@ pub enum Peer {
     Plain,
     /// Moorline with a Redis, in which results are kept too
     Shared,
+    /// Moorline that counts and times no requests
+    Blind,
+    /// Moorline with all that there is to see: requests counted, the access log in a file, one in a hundred traced
+    Watched,
     /// A gateway in Node as people write one by hand: answers of calls kept in Redis, by ioredis
     Wrapper,
 }
@@ -49,13 +53,15 @@ impl Peer {
             Self::Moorline => "moorline",
             Self::Plain => "plain",
             Self::Shared => "shared",
+            Self::Blind => "blind",
+            Self::Watched => "watched",
             Self::Wrapper => "wrapper",
         }
     }
 
     /// Whether it is Moorline's binary.
     pub const fn is_moorline(self) -> bool {
-        matches!(self, Self::Moorline | Self::Plain | Self::Shared)
+        matches!(self, Self::Moorline | Self::Plain | Self::Shared | Self::Blind | Self::Watched)
     }
 
     const fn has_redis(self) -> bool {
@@ -70,6 +76,8 @@ pub struct Yard {
     pub folder: PathBuf,
     /// The backends.
     pub origins: Vec<SocketAddr>,
+    /// Where traces go.
+    pub collector: SocketAddr,
     /// The core that proxies run on.
     pub core: usize,
     /// Moorline's binary.
@@ -180,7 +188,7 @@ pub fn version(peer: Peer, yard: &Yard) -> String {
         Peer::Nginx => ("nginx".into(), "-v"),
         Peer::Haproxy => ("haproxy".into(), "-v"),
         Peer::Wrapper => ("node".into(), "--version"),
-        Peer::Moorline | Peer::Plain | Peer::Shared => (yard.moorline.display().to_string(), "--version"),
+        Peer::Moorline | Peer::Plain | Peer::Shared | Peer::Blind | Peer::Watched => (yard.moorline.display().to_string(), "--version"),
     };
     let Ok(out) = Command::new(&program).arg(flag).output() else { return format!("{program}: can't be run") };
     let text = [out.stdout, out.stderr].concat();
@@ -194,7 +202,7 @@ fn command(peer: Peer, yard: &Yard, file: &Path) -> Vec<String> {
         Peer::Nginx => ["nginx".into(), "-e".into(), "stderr".into(), "-c".into()],
         Peer::Haproxy => return vec!["haproxy".into(), "-db".into(), "-f".into(), file],
         Peer::Wrapper => return vec!["node".into(), "cache/wrapper.mjs".into(), file],
-        Peer::Moorline | Peer::Plain | Peer::Shared => {
+        Peer::Moorline | Peer::Plain | Peer::Shared | Peer::Blind | Peer::Watched => {
             return vec![yard.moorline.display().to_string(), "serve".into(), "--config".into(), file];
         }
     };
@@ -208,7 +216,10 @@ fn configuration(peer: Peer, work: Work, yard: &Yard, [addr, admin, redis]: [Soc
         _ if work.is_cached() => Rules::Cache,
         _ => Rules::None,
     };
-    let moorline = |redis| configs::moorline([addr, admin], &yard.origins, (&yard.moorline_extra, redis), rules);
+    let seen = |redis, seen: &Seen<'_>| {
+        configs::moorline([addr, admin], &yard.origins, (&yard.moorline_extra, redis), (rules, seen))
+    };
+    let moorline = |redis| seen(redis, &Seen::Default);
     match peer {
         Peer::Direct => String::new(),
         Peer::Nginx => {
@@ -218,6 +229,8 @@ fn configuration(peer: Peer, work: Work, yard: &Yard, [addr, admin, redis]: [Soc
         Peer::Haproxy => configs::haproxy(addr, &yard.origins),
         Peer::Moorline | Peer::Plain => moorline(None),
         Peer::Shared => moorline(Some(redis)),
+        Peer::Blind => seen(None, &Seen::Nothing),
+        Peer::Watched => seen(None, &Seen::All { folder: &yard.folder, collector: yard.collector }),
         Peer::Wrapper => configs::wrapper(addr, &yard.origins, redis),
     }
 }
