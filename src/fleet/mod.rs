@@ -3,6 +3,7 @@
 
 mod backend;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,7 +24,14 @@ const GRACE: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub struct Fleet {
     pools: ArcSwap<Vec<Arc<Pool>>>,
+    orders: Orders,
 }
+
+/// Which backends operators want drained, whether or not they are there now.
+type Drained = HashSet<(PoolId, BackendId)>;
+
+/// The orders that stand, common to all pools.
+type Orders = Arc<ArcSwap<Drained>>;
 
 /// A named set of interchangeable backends behind one endpoint path.
 #[derive(Debug)]
@@ -34,6 +42,10 @@ pub struct Pool {
     backends: ArcSwap<Vec<Arc<Backend>>>,
     keeps_sessions: AtomicBool,
     unresolved: AtomicBool,
+    orders: Orders,
+    /// Held while backends are told what was ordered, so that what was ordered before is never told last. Guards nothing else;
+    /// taken when orders or backends change.
+    obeying: Mutex<()>,
     /// Backends that are no longer listed, with the time when they left: what they still answer has a grace period.
     /// Guards a short list; taken when the backends change and once per look at the names, never by a request.
     departed: Mutex<Vec<(Arc<Backend>, Instant)>>,
@@ -60,9 +72,16 @@ impl Fleet {
                 pool.settings.store(Arc::new(new.clone()));
                 Arc::clone(pool)
             }
-            None => Arc::new(Pool::new(new.clone())),
+            None => Arc::new(Pool::new(new.clone(), Arc::clone(&self.orders))),
         });
         self.pools.store(Arc::new(pools.collect()));
+    }
+
+    /// Takes the orders that stand, all of them: these backends are drained, whenever they are there, and no others. What the
+    /// configuration wants drained stays so.
+    pub fn obey(&self, drained: HashSet<(PoolId, BackendId)>) {
+        self.orders.store(Arc::new(drained));
+        self.pools.load().iter().for_each(|pool| pool.obey());
     }
 
     /// The pool that is served at this path.
@@ -91,13 +110,15 @@ impl Fleet {
 }
 
 impl Pool {
-    fn new(settings: PoolSettings) -> Self {
+    fn new(settings: PoolSettings, orders: Orders) -> Self {
         Self {
             id: pool_id(&settings.path),
             settings: ArcSwap::from_pointee(settings),
             backends: ArcSwap::default(),
             keeps_sessions: AtomicBool::new(false),
             unresolved: AtomicBool::new(false),
+            orders,
+            obeying: Mutex::default(),
             departed: Mutex::default(),
             tls: Arc::default(),
             refreshing: tokio::sync::Mutex::default(),
@@ -139,7 +160,11 @@ impl Pool {
     /// Replaces the list of backends. Those that left are marked so that sessions and streams move; what they still have in
     /// flight when their grace is over is given up.
     pub fn set_backends(&self, backends: Vec<Arc<Backend>>, now: Instant) {
+        let orders = self.orders.load();
+        // Before anybody can choose them, and once more for what was ordered meanwhile.
+        backends.iter().for_each(|backend| backend.drain(orders.contains(&(self.id, backend.id))));
         let old = self.backends.swap(Arc::new(backends));
+        self.obey();
         let new = self.backends.load();
         let mut departed = self.departed.lock().unwrap_or_else(PoisonError::into_inner);
         for gone in old.iter().filter(|old| !new.iter().any(|new| new.id == old.id)) {
@@ -154,6 +179,13 @@ impl Pool {
             }
             !is_back && !over(*since)
         });
+    }
+
+    /// Tells the backends what operators have ordered.
+    fn obey(&self) {
+        let _turn = self.obeying.lock().unwrap_or_else(PoisonError::into_inner);
+        let orders = self.orders.load();
+        self.everybody().iter().for_each(|backend| backend.drain(orders.contains(&(self.id, backend.id))));
     }
 
     /// Whether every name in the configuration was found when it was last looked up: only then is a backend that is not
@@ -219,4 +251,46 @@ pub fn pool_id(path: &str) -> PoolId {
 #[must_use]
 pub fn backend_id(name: &str) -> BackendId {
     BackendId(u64::from_be_bytes(digest(&[b"backend", name.as_bytes()])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn settings(text: &str) -> Vec<PoolSettings> {
+        let pool = |path: &str| format!("[[pool]]\npath = '{path}'\nbackends = ['http://127.0.0.1:1/']\n");
+        let text: String = text.split(' ').map(pool).collect();
+        Config::parse("test", &text).unwrap().pools
+    }
+
+    fn backend(port: u16, now: Instant) -> Arc<Backend> {
+        let host = format!("127.0.0.1:{port}");
+        let addr = host.parse().unwrap();
+        Arc::new(Backend::new(&host, host.parse().unwrap(), "/mcp".parse().unwrap(), (addr, now)))
+    }
+
+    #[test]
+    fn orders_hold_for_backends_and_pools_that_come_later_and_come_back() {
+        let now = crate::clock::Clock::manual().now();
+        let fleet = Fleet::new(&settings("/a"));
+        let one = backend(1, now);
+        let on = |path: &str, backend: &Backend| (pool_id(path), backend.id);
+        fleet.obey(HashSet::from([on("/a", &one), on("/b", &one)]));
+        let a = fleet.at("/a").unwrap();
+        a.set_backends(vec![Arc::clone(&one), backend(2, now)], now);
+        assert_eq!(a.backends().iter().map(|backend| backend.drains()).collect::<Vec<_>>(), [true, false]);
+        fleet.reconfigure(&settings("/a /b"));
+        let b = fleet.at("/b").unwrap();
+        b.set_backends(vec![backend(1, now)], now);
+        assert!(b.backends()[0].drains() && a.backends()[0].drains());
+        a.set_backends(vec![backend(2, now)], now);
+        fleet.obey(HashSet::from([on("/b", &one)]));
+        assert!(!one.drains(), "it has left not long ago, and may come back");
+        fleet.obey(HashSet::from([on("/a", &one)]));
+        a.set_backends(vec![backend(1, now)], now);
+        assert!(a.backends()[0].drains() && !b.backends()[0].drains());
+        fleet.obey(HashSet::new());
+        assert!(!a.backends()[0].drains());
+    }
 }

@@ -143,6 +143,8 @@ impl Sessions {
             Notice::Ended(id) => self.let_go(id),
             Notice::Moved(id, berth) => self.moved_elsewhere(id, &berth),
             Notice::Keys => self.refresh_ring().await,
+            // About backends, and not for this station.
+            Notice::Orders => {}
         }
         self.take_left_behind()
     }

@@ -21,6 +21,7 @@ mod model;
 pub mod record;
 pub mod redis;
 pub mod results;
+pub mod roster;
 mod saved;
 pub mod shared;
 
@@ -171,6 +172,8 @@ pub enum Notice {
     Moved(SessionId, Berth),
     /// A sealing key was added to the ring.
     Keys,
+    /// An order was given that stands for all instances.
+    Orders,
 }
 
 /// Where sessions are kept.

@@ -188,7 +188,8 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, Trouble> {
     text.parse().map_err(|_| Trouble::Odd("number"))
 }
 
-fn pairs(value: Value) -> Result<Vec<(String, String)>, Trouble> {
+/// Names and values, from a list of both in turn.
+pub(super) fn pairs(value: Value) -> Result<Vec<(String, String)>, Trouble> {
     let mut values = list(value)?.into_iter();
     let mut pairs = Vec::with_capacity(values.len() / 2);
     while let Some(name) = values.next() {

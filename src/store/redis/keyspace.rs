@@ -9,13 +9,15 @@ use crate::store::results::Key;
 /// each, so that in a Cluster all nodes share the work.
 pub(super) const BUCKETS: u16 = 256;
 
-/// How many places there are: the buckets, the ring of keys, and what was forgotten.
-pub(super) const PLACES: usize = BUCKETS as usize + 2;
+/// How many places there are: the buckets, the ring of keys, what was forgotten, and the roster.
+pub(super) const PLACES: usize = BUCKETS as usize + 3;
 
 /// The hash tag that the ring of keys lies under.
 const RING_TAG: &str = "keys";
 /// The hash tag that what was forgotten of results lies under.
 const FORGOTTEN_TAG: &str = "forgotten";
+/// The hash tag that the roster of instances lies under.
+const ROSTER_TAG: &str = "roster";
 
 /// Keys of one hash tag: they lie together in one slot, so that a script may touch several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ impl Place {
     pub const RING: Self = Self(BUCKETS);
     /// Where it lies what was forgotten of results.
     pub const FORGOTTEN: Self = Self(BUCKETS + 1);
+    /// Where the roster of instances lies.
+    pub const ROSTER: Self = Self(BUCKETS + 2);
 
     /// Where a session lies. Ids are random, so any of their bits will do.
     #[expect(clippy::cast_possible_truncation, reason = "the remainder is below 256")]
@@ -56,7 +60,7 @@ impl Place {
 
     /// All places, in order.
     pub fn all() -> impl Iterator<Item = Self> {
-        (0..BUCKETS + 2).map(Self)
+        (0..BUCKETS + 3).map(Self)
     }
 
     /// Its number, below [`PLACES`].
@@ -73,6 +77,7 @@ impl Place {
         match self {
             Self::RING => RING_TAG.to_owned(),
             Self::FORGOTTEN => FORGOTTEN_TAG.to_owned(),
+            Self::ROSTER => ROSTER_TAG.to_owned(),
             Self(bucket) => format!("{bucket:02x}"),
         }
     }
@@ -145,6 +150,16 @@ impl Names {
         [format!("{base}:orders"), format!("{base}:tags")]
     }
 
+    /// The hash of what each instance says of itself.
+    pub fn cards(&self) -> String {
+        format!("{}:cards", self.base(Place::ROSTER))
+    }
+
+    /// The hash of the orders that stand for all instances.
+    pub fn orders(&self) -> String {
+        format!("{}:orders", self.base(Place::ROSTER))
+    }
+
     /// The channel on which instances tell each other about results.
     pub fn results_channel(&self) -> String {
         format!("{}:results", self.channel)
@@ -209,6 +224,7 @@ mod tests {
         assert_eq!(names.right(&key), format!("moorline:{{a5}}:w:{}", "a5".repeat(32)));
         assert_eq!(names.forgotten(), ["moorline:{forgotten}:orders", "moorline:{forgotten}:tags"]);
         assert_eq!(names.results_channel(), "moorline:news:0:results");
+        assert_eq!([names.cards(), names.orders()], ["moorline:{roster}:cards", "moorline:{roster}:orders"]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod keyspace;
 mod many;
 mod news;
 mod results;
+mod roster;
 mod routes;
 mod script;
 mod server;
@@ -31,10 +32,11 @@ pub use dial::SetupError;
 use futures_util::future::ready;
 use redis::Value;
 pub use results::RedisResults;
+pub use roster::RedisRoster;
 
 use self::dial::Dialer;
 use self::keyspace::{Names, Place};
-use self::news::{Inbox, InstanceId, Listener};
+use self::news::{Inbox, Listener};
 use self::routes::{Alarm, Line};
 use self::script::{Ask, Script};
 use self::supervisor::Supervisor;
@@ -47,7 +49,7 @@ use super::{
 };
 use crate::clock::Chance;
 use crate::config::{RedisPlace, RedisUrl};
-use crate::names::{Epoch, SessionId};
+use crate::names::{Epoch, InstanceId, SessionId};
 use crate::tasks;
 
 /// How long what should have been removed stays at most.

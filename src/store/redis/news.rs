@@ -2,7 +2,6 @@
 //! may get lost (while nobody is connected, or when too much waits), so nothing may rest on it alone.
 
 use std::error::Error;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::dial::{Address, Dialer};
 use super::routes::Routes;
 use super::trouble::Trouble;
 use crate::clock::Chance;
-use crate::names::{BackendId, Epoch, SessionId};
+use crate::names::{BackendId, Epoch, InstanceId, SessionId};
 use crate::store::{Berth, Notice};
 
 /// Notices that may wait to be heard. What comes while they are full is lost.
@@ -26,16 +25,6 @@ const SHORTEST: Duration = Duration::from_millis(50);
 /// The longest wait after a connection was lost.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Names a running instance for as long as it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct InstanceId(pub u64);
-
-impl fmt::Display for InstanceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
 /// Writes a notice down, with who sends it.
 pub(super) fn write(sender: InstanceId, notice: &Notice) -> String {
     match notice {
@@ -44,6 +33,7 @@ pub(super) fn write(sender: InstanceId, notice: &Notice) -> String {
             format!("{sender} moved {id} {} {backend} {backend_session}", epoch.0)
         }
         Notice::Keys => format!("{sender} keys"),
+        Notice::Orders => format!("{sender} orders"),
     }
 }
 
@@ -54,8 +44,10 @@ pub(super) fn read(own: InstanceId, text: &str) -> Option<Notice> {
         return None;
     }
     let kind = words.next()?;
-    if kind == "keys" {
-        return Some(Notice::Keys);
+    match kind {
+        "keys" => return Some(Notice::Keys),
+        "orders" => return Some(Notice::Orders),
+        _ => {}
     }
     let id = SessionId(u128::from_str_radix(words.next()?, 16).ok()?);
     match kind {
@@ -237,7 +229,7 @@ mod tests {
         let berth = |session: &str| Berth { backend: BackendId(7), backend_session: session.into(), epoch: Epoch(3) };
         let id = SessionId(0xabc);
         let moved = |session| Notice::Moved(id, berth(session));
-        for notice in [Notice::Ended(id), moved(""), moved("a=b;c"), Notice::Keys] {
+        for notice in [Notice::Ended(id), moved(""), moved("a=b;c"), Notice::Keys, Notice::Orders] {
             let text = write(InstanceId(1), &notice);
             assert_eq!(read(InstanceId(2), &text), Some(notice));
             assert_eq!(read(InstanceId(1), &text), None);

@@ -59,6 +59,9 @@ scripts! {
     RESULT_RENEW = "lua/results/renew.lua";
     RESULT_FORGET = "lua/results/forget.lua";
     RESULT_ORDERS = "lua/results/orders.lua";
+    ROSTER_REPORT = "lua/roster/report.lua";
+    ROSTER_ORDERS = "lua/roster/orders.lua";
+    ROSTER_ORDER = "lua/roster/order.lua";
 }
 
 impl Script {

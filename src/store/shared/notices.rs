@@ -20,6 +20,7 @@ pub(super) struct Notices {
 struct Waiting {
     sessions: BTreeMap<SessionId, Notice>,
     keys: bool,
+    orders: bool,
 }
 
 impl Notices {
@@ -27,6 +28,7 @@ impl Notices {
     pub fn tell(&self, notice: Notice) {
         match notice {
             Notice::Keys => self.lock().keys = true,
+            Notice::Orders => self.lock().orders = true,
             Notice::Ended(id) | Notice::Moved(id, _) => drop(self.lock().sessions.insert(id, notice)),
         }
         self.came.notify_one();
@@ -47,6 +49,9 @@ impl Notices {
         let mut waiting = self.lock();
         if std::mem::take(&mut waiting.keys) {
             return Some(Notice::Keys);
+        }
+        if std::mem::take(&mut waiting.orders) {
+            return Some(Notice::Orders);
         }
         waiting.sessions.pop_first().map(|(_, notice)| notice)
     }

@@ -172,7 +172,7 @@ impl Pair {
                 self.end_here(*id);
                 return true;
             }
-            Notice::Keys => return true,
+            Notice::Keys | Notice::Orders => return true,
         };
         let Some(held) = self.near.live(id) else { return !self.near.is_ended(id) };
         if held.berth.epoch == berth.epoch && held.berth != *berth {

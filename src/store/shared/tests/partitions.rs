@@ -152,7 +152,7 @@ impl Station {
                     *held = berth;
                 }
             }
-            Notice::Keys => {}
+            Notice::Keys | Notice::Orders => {}
         }
     }
 
