@@ -33,23 +33,23 @@ struct Pools {
 }
 
 #[derive(Serialize)]
-struct PoolView {
-    name: String,
+pub struct PoolView {
+    pub name: String,
     path: String,
-    backends: Vec<BackendView>,
+    pub backends: Vec<BackendView>,
 }
 
 #[derive(Serialize)]
-struct BackendView {
-    id: String,
+pub struct BackendView {
+    pub id: String,
     name: String,
     url: String,
-    state: &'static str,
-    draining: bool,
-    sessions: u32,
-    in_flight: u32,
-    latency_ms: f64,
-    weight: u32,
+    pub state: &'static str,
+    pub draining: bool,
+    pub sessions: u32,
+    pub in_flight: u32,
+    pub latency_ms: f64,
+    pub weight: u32,
 }
 
 /// One backend, and where it lies.
@@ -107,7 +107,8 @@ pub fn unknown_pool() -> Problem {
     Problem::unknown("unknown_pool", "no pool has this name; see /api/v1/backends")
 }
 
-fn pool_view(pool: &Pool, now: Instant) -> PoolView {
+/// One pool with its backends.
+pub fn pool_view(pool: &Pool, now: Instant) -> PoolView {
     let settings = pool.settings();
     let backends = pool.backends().iter().map(|backend| view(backend, now)).collect();
     PoolView { name: settings.name.clone(), path: settings.path.clone(), backends }

@@ -29,7 +29,7 @@ pub struct Identity {
 }
 
 #[derive(Serialize)]
-struct Instance<'a> {
+pub struct Instance<'a> {
     id: &'a str,
     name: &'a str,
     version: &'static str,
@@ -79,7 +79,8 @@ async fn all(State(admin): State<Arc<Admin>>) -> Json<serde_json::Value> {
     Json(serde_json::json!(Instances { instances: vec![own] }))
 }
 
-fn instance(admin: &Admin) -> Instance<'_> {
+/// This one.
+pub fn instance(admin: &Admin) -> Instance<'_> {
     let turned_away = admin.doors.turned_away();
     Instance {
         id: &admin.identity.id,

@@ -5,11 +5,13 @@ mod asked;
 mod backends;
 mod bounded;
 mod cache;
+pub mod feed;
 mod gate;
 mod guard;
 mod instance;
 mod keys;
 mod limits;
+mod pages;
 mod probes;
 mod problem;
 
@@ -31,6 +33,8 @@ use tokio::net::{TcpListener, TcpStream};
 pub use gate::Gate;
 pub use instance::Identity;
 
+use feed::Feed;
+
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::drain::{Drain, Phase};
@@ -38,6 +42,7 @@ use crate::fleet::Fleet;
 use crate::limit::Limit;
 use crate::listener::{Doors, Workers};
 use crate::observe::metrics::Metrics;
+use crate::observe::tally::Tallies;
 use crate::session::Sessions;
 use crate::tasks::Crew;
 use problem::Problem;
@@ -71,6 +76,10 @@ pub struct Admin {
     pub gate: Gate,
     /// What this instance is.
     pub identity: Identity,
+    /// What was counted of exchanges that have ended.
+    pub tallies: Arc<Tallies>,
+    /// The live feed.
+    pub feed: Feed,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -113,6 +122,8 @@ impl Admin {
             .merge(limits::routes())
             .merge(cache::routes())
             .merge(keys::routes())
+            .merge(feed::routes())
+            .merge(pages::routes())
             .fallback(async || unknown_path())
             .method_not_allowed_fallback(async || {
                 let words = "this path is not asked so; see the header field Allow";

@@ -31,6 +31,7 @@ use settings::{
 use stores::{Stores, open};
 use watcher::Watcher as ChangeWatcher;
 
+use crate::admin::feed::{self, Moves};
 use crate::auth::Gates;
 use crate::authorize::{self, Authorize};
 use crate::cache::Cache;
@@ -115,6 +116,8 @@ impl App {
         for pool in fleet.pools().iter() {
             discover::refresh(pool, &resolver, &clock).await;
         }
+        let (noter, moves) = feed::moves();
+        let watcher = noter.beside(watcher);
         let shared = Shared::new(&config, &stores, (clock, fleet, certificates), watcher).await?;
         let workers = shared.start_workers(&config).map_err(StartError::Thread)?;
         let mover = Mover {
@@ -136,19 +139,20 @@ impl App {
             resolver,
             tasks: Mutex::default(),
         });
-        app.start_tasks(listeners, admin);
+        app.start_tasks(listeners, admin.map(|admin| (admin, moves)));
         Ok(app)
     }
 
-    fn start_tasks(self: &Arc<Self>, listeners: Vec<TcpListener>, admin: Option<TcpListener>) {
+    fn start_tasks(self: &Arc<Self>, listeners: Vec<TcpListener>, admin: Option<(TcpListener, Moves)>) {
         let mut started = Vec::new();
         for (listener, settings) in listeners.into_iter().zip(&self.config.load().listen) {
             let door = Door { tls: settings.tls, proxied: settings.proxy_protocol };
             let accept = Arc::clone(&self.workers).accept(listener, door, self.shared.drain.clone());
             started.push(tasks::spawn("accept", accept));
         }
-        if let Some(listener) = admin {
+        if let Some((listener, moves)) = admin {
             let admin = Arc::new(self.operated_at(&listener));
+            started.push(tasks::spawn("feed", Arc::clone(&admin).tell(moves)));
             started.push(tasks::spawn("admin", admin.serve(listener)));
         }
         started.push(tasks::spawn("log", self.log.clone().keep()));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::App;
+use crate::admin::feed::Feed;
 use crate::admin::{Admin, Gate, Identity};
 use crate::clock::Chance;
 use crate::config::{Config, StoreUrl};
@@ -26,6 +27,8 @@ impl App {
                 loopback: listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback()),
             },
             identity: self.identity(&config),
+            tallies: Arc::clone(shared.observe.tallies()),
+            feed: Feed::default(),
             metrics: Arc::clone(shared.observe.metrics()),
             clock: shared.clock.clone(),
         }

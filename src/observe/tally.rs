@@ -1,7 +1,7 @@
 //! What one worker thread has counted of the exchanges that have ended. Each thread has its own, so that none waits for another, and
 //! whoever reads adds them up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,6 +76,22 @@ pub struct Counts {
     pub bytes_in: u64,
     /// Bytes of answers' bodies.
     pub bytes_out: u64,
+}
+
+/// All kinds together. Sums only grow.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Requests by how they have ended (in the order of [`Outcome::ALL`]).
+    pub outcomes: [u64; Outcome::ALL.len()],
+    /// The part of Moorline.
+    pub own: Spread,
+    /// The part of backends, where any was asked.
+    pub backend: Spread,
+    /// Answers by what the cache had to do with them.
+    pub cached: BTreeMap<&'static str, u64>,
+    /// About how long backends would have taken, in microseconds, for what they were not asked since an answer was kept: for each
+    /// such answer the mean of the calls of the same tool that reached one.
+    pub saved_us: u64,
 }
 
 /// The busiest of the last minutes.
@@ -220,6 +236,20 @@ impl Counts {
     }
 }
 
+impl Totals {
+    fn join(&mut self, counts: &Counts) {
+        counts.requests.iter().for_each(|(kind, count)| self.outcomes[kind.outcome as usize] += count);
+        counts.cached.iter().for_each(|(word, count)| *self.cached.entry(word).or_default() += count);
+        for times in counts.times.values() {
+            self.own.join(&times.own);
+            self.backend.join(&times.backend);
+            let mean = times.backend.sum_micros().checked_div(times.backend.count()).unwrap_or(0);
+            let kept = times.own.count().saturating_sub(times.backend.count());
+            self.saved_us = self.saved_us.saturating_add(mean.saturating_mul(kept));
+        }
+    }
+}
+
 /// All that was counted, by all threads.
 #[derive(Debug)]
 pub struct Tallies {
@@ -248,6 +278,14 @@ impl Tallies {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut all = Counts::default();
+        self.each().iter().for_each(|tally| all.join(&tally.hold().counts));
+        all
+    }
+
+    /// The same, all kinds together: for who looks often.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut all = Totals::default();
         self.each().iter().for_each(|tally| all.join(&tally.hold().counts));
         all
     }

@@ -28,7 +28,7 @@ export function summary(model) {
   const up = all.filter(({ state }) => state === "up").length;
   const backends = all.length === up ? many(up, "backend is up", "backends are up") : `${up} of ${many(all.length, "backend")} up`;
   const sessions = all.reduce((sum, { sessions: own }) => sum + own, 0);
-  const asked = model.rate(({ requests }) => requests, 15_000);
+  const { asked } = model;
   const instances = model.alone ? "" : ` ${many(model.instances.length, "instance")} share the store.`;
   return `${backends}, ${many(sessions, "session")} moored${asked === undefined ? "" : `, ${rate(asked).replace("/s", " requests/s")}`}.${instances}`;
 }
@@ -117,8 +117,8 @@ function blocked({ limits }) {
 
 /** Backend time ten times what it mostly is, and a second at least. */
 function slow(model) {
-  const last = model.samples.slice(-3).map(({ backend }) => backend?.[1]).filter((us) => us !== undefined && us !== null);
-  const before = model.samples.slice(0, -3).map(({ backend }) => backend?.[1]).filter((us) => us > 0).sort((a, b) => a - b);
+  const last = model.samples.slice(-3).map(({ backend_us: us }) => us?.[1]).filter((us) => us !== undefined);
+  const before = model.samples.slice(0, -3).map(({ backend_us: us }) => us?.[1]).filter((us) => us > 0).sort((a, b) => a - b);
   if (last.length < 3 || before.length < 12) return undefined;
   const [now, mostly] = [Math.min(...last), before[before.length >> 1]];
   if (now < 1e6 || now < 10 * mostly) return undefined;

@@ -27,8 +27,8 @@ export function latencyChart() {
     scale: "log",
     tell: took,
     series: [
-      { key: "backend", label: "backends p50 / p99", kind: "band", of: ({ backend }) => backend },
-      { key: "own", label: "Moorline p50 / p99", kind: "band", of: ({ own }) => own },
+      { key: "backend", label: "backends p50 / p99", kind: "band", of: (sample) => sample.backend_us },
+      { key: "own", label: "Moorline p50 / p99", kind: "band", of: (sample) => sample.own_us },
     ],
   });
 }

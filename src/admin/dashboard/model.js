@@ -3,6 +3,8 @@
 /** Samples of history that are kept: 15 minutes of five seconds. */
 const SAMPLES = 180;
 const EVENTS = 500;
+/** What a rate "now" is taken over: one second alone is restless. */
+const SECONDS = 5;
 
 export class Model {
   constructor() {
@@ -11,6 +13,7 @@ export class Model {
     this.backends = new Map();
     this.pools = [];
     this.samples = [];
+    this.seconds = [];
     this.events = [];
     this.moves = [];
   }
@@ -41,6 +44,12 @@ export class Model {
     return spans ? (this.sum(of, ms) * 1000) / spans : undefined;
   }
 
+  /** Requests a second, just now. */
+  get asked() {
+    const ms = this.seconds.reduce((sum, { span_ms: span }) => sum + span, 0);
+    return ms ? (this.seconds.reduce((sum, { requests }) => sum + requests, 0) * 1000) / ms : this.rate(({ requests }) => requests, 5000);
+  }
+
   /** Whether there is anybody else whose numbers are not in those of this instance. */
   get alone() {
     return (this.instances?.length ?? 1) < 2;
@@ -48,13 +57,14 @@ export class Model {
 
   #begin(data) {
     const { samples = [], events = [], pools = [], ...parts } = data;
-    for (const part of ["instance", "instances", "store", "limits", "cache", "tools", "callers", "second"]) delete this[part];
+    for (const part of ["instance", "instances", "store", "limits", "cache", "tools", "callers"]) delete this[part];
     Object.assign(this, parts, { known: true, heard: performance.now(), samples, events: events.slice(-EVENTS) });
     this.#list(pools);
   }
 
   #take({ backends = {}, pools, sample, ...parts }) {
     Object.assign(this, parts, { heard: performance.now() });
+    if (parts.second) this.seconds = [...this.seconds, parts.second].slice(-SECONDS);
     if (pools) this.#list(pools);
     for (const [id, changed] of Object.entries(backends)) {
       const backend = this.backends.get(id);

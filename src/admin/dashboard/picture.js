@@ -164,9 +164,9 @@ function poolWords({ name, path, backends }) {
 }
 
 /** All instances; where none are listed, this one. */
-function instancesOf({ instance, instances }) {
+function instancesOf({ instance, instances, asked }) {
   const all = instances?.length ? instances : instance ? [instance] : [];
-  return all.map((one) => ({ ...one, own: one.id === instance?.id, asked: one.id === instance?.id ? instance : one }));
+  return all.map((one) => ({ ...one, own: one.id === instance?.id, load: one.id === instance?.id ? { ...instance, requests_per_s: asked } : one }));
 }
 
 function card(one) {
@@ -174,11 +174,11 @@ function card(one) {
   const link = h("a", { class: "instance", href: "#/instances", "data-self": one.own }, name, state, load);
   return {
     node: h("li", {}, link),
-    update({ own, name: word, id, phase, age_ms: age, asked, now }) {
+    update({ own, name: word, id, phase, age_ms: age, load: its, now }) {
       const old = !own && age > 15_000;
       say(name, word ?? id);
       say(state, own ? `this instance, ${phase ?? "serving"}` : old ? `no news: last ${ago(now - age, now)}` : (phase ?? "serving"));
-      say(load, [asked.sessions !== undefined && many(asked.sessions, "session"), asked.requests_per_s !== undefined && rate(asked.requests_per_s)].filter(Boolean).join(", "));
+      say(load, [its.sessions !== undefined && many(its.sessions, "session"), its.requests_per_s !== undefined && rate(its.requests_per_s)].filter(Boolean).join(", "));
       mark(link, "data-tone", old || (phase && phase !== "serving") ? "warn" : "well");
     },
   };

@@ -42,7 +42,8 @@ impl Reasons {
         self.all().find(|(known, _)| *known == reason).map_or(0, |(_, count)| count)
     }
 
-    fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    /// All reasons there have been, and how often.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let named =
             self.places.iter().map_while(|place| Some((*place.reason.get()?, place.count.load(Ordering::Relaxed))));
         let others = self.others.load(Ordering::Relaxed);

@@ -6,7 +6,7 @@ import { h, show } from "../dom.js";
 import { button, facts, section } from "../parts.js";
 import { bytes, count, many, percent, rate, took } from "../words.js";
 
-const KINDS = [["hit", "hits"], ["joined", "coalesced"], ["stale", "stale"], ["miss", "misses"]];
+const KINDS = [["hit", "hits"], ["follow", "coalesced"], ["stale", "stale"], ["miss", "misses"]];
 const QUARTER = 15 * 60_000;
 const NAMES = [["tools", "Tools"], ["tags", "Tags"], ["callers", "Callers"], ["sessions", "Sessions"], ["pools", "Pools"]];
 
@@ -36,10 +36,10 @@ export default function cache({ model }) {
     chart.update(now.samples);
     const sums = KINDS.map(([key]) => now.sum(({ cache: by }) => by?.[key], QUARTER));
     const all = sums.reduce((sum, one) => sum + one, 0);
-    const [hit, joined, stale] = sums;
+    const [hit, follow, stale] = sums;
     told.update([
-      ["Answered without a backend, 15 min", all ? `${percent(hit + joined + stale, all)} of ${many(all, "call")}` : "no calls that it may answer"],
-      ["Backend time saved, 15 min", all ? took(now.sum(({ cache: by }) => by?.saved_ms, QUARTER) * 1000) : undefined],
+      ["Answered without a backend, 15 min", all ? `${percent(hit + follow + stale, all)} of ${many(all, "call")}` : "no calls that it may answer"],
+      ["Backend time saved, 15 min", all ? `about ${took(now.sum(({ saved_ms: ms }) => ms, QUARTER) * 1000)}` : undefined],
       ["Held", now.cache && many(now.cache.entries, "result")],
       ["Memory", now.cache && `${bytes(now.cache.bytes)} of ${bytes(now.cache.most)} (${percent(now.cache.bytes, now.cache.most)})`],
       ["Calls under way", now.cache && count(now.cache.under_way)],

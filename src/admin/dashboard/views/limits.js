@@ -26,7 +26,7 @@ export default function limits({ model, go }) {
       },
     };
   });
-  const none = h("p", { class: "empty" }, "No limits are configured. They are written as [[limits.rule]] in the configuration.");
+  const none = h("p", { class: "empty" }, "No limits are configured. They are written as [[limit]] in the configuration.");
   const update = () => {
     const all = source.data?.limits ?? [];
     rows.update(all);

@@ -75,16 +75,15 @@ function figures() {
   return {
     node: h("div", {}, node),
     update(model) {
-      const { second = {} } = model;
       const last = model.samples.at(-1);
       const [asked, errors] = [model.sum(({ requests }) => requests), model.sum(({ errors: number }) => number)];
       const refused = model.sum(({ refusals: by }) => sum(by));
       const times = (pair) => [pair ? took(pair[0]) : NONE, pair ? `p99 ${took(pair[1])}` : "no calls lately"];
-      all.asked.update(rate(second.requests), `${count(asked)} in the last minute`);
+      all.asked.update(rate(model.asked), `${count(asked)} in the last minute`);
       all.errors.update(percent(errors, asked), `${count(errors)} in the last minute`, errors >= 5 && errors > asked / 100 ? "bad" : undefined);
       all.refused.update(percent(refused, asked), `${count(refused)} in the last minute`, refused >= 5 && refused > asked / 100 ? "warn" : undefined);
-      all.backend.update(...times(second.backend ?? last?.backend));
-      all.own.update(...times(second.own ?? last?.own));
+      all.backend.update(...times(last?.backend_us));
+      all.own.update(...times(last?.own_us));
       const held = [...model.backends.values()].reduce((number, { sessions }) => number + sessions, 0);
       const moved = model.sum(({ moved: number }) => number, QUARTER);
       all.sessions.update(count(held), moved ? `${count(moved)} moved in 15 min` : "none moved in 15 min");
@@ -158,12 +157,12 @@ function refusals() {
   };
 }
 
-const WORDS = [["hit", "hits"], ["joined", "coalesced"], ["stale", "stale"], ["miss", "misses"]];
+const WORDS = [["hit", "hits"], ["follow", "coalesced"], ["stale", "stale"], ["miss", "misses"]];
 
 function cache() {
   const share = bar(WORDS.map(([key, label]) => ({ key, label })), "Calls that the cache may answer, 15 minutes");
   const more = facts();
-  const none = h("p", { class: "empty" }, "No call was for the cache in the last 15 minutes. Which results may be kept is said in [[cache.rule]].");
+  const none = h("p", { class: "empty" }, "No call was for the cache in the last 15 minutes. Which results may be kept is said in [[cache]].");
   const { node, scope } = section("Cache", { scope: "this instance" }, share.node, none, more.node, h("p", { class: "more" }, h("a", { href: "#/cache" }, "Cache and purge")));
   return {
     node,
@@ -175,8 +174,8 @@ function cache() {
       show(share.node, all > 0);
       show(none, all === 0);
       share.update(sums, sums.map((number) => `${count(number)} (${percent(number, all)})`));
-      const saved = model.sum(({ cache: by }) => by?.saved_ms, QUARTER);
-      more.update([["Backend time saved", all ? took(saved * 1000) : undefined], ["Held", model.cache && `${many(model.cache.entries, "result")}, ${bytes(model.cache.bytes)} of ${bytes(model.cache.most)}`]]);
+      const saved = model.sum(({ saved_ms: ms }) => ms, QUARTER);
+      more.update([["Backend time saved", all ? `about ${took(saved * 1000)}` : undefined], ["Held", model.cache && `${many(model.cache.entries, "result")}, ${bytes(model.cache.bytes)} of ${bytes(model.cache.most)}`]]);
     },
   };
 }
