@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::map::Slot;
+use super::roster::{Book, Matter, Order, Wish};
 use super::{Berth, Journal, KeyRing, Record, SealingKey};
 use crate::names::{BackendId, CallerDigest, Epoch, PoolId};
 
@@ -48,6 +49,17 @@ struct SavedKey {
     made: u64,
 }
 
+#[derive(Serialize, Deserialize)]
+struct SavedOrder<'a> {
+    pool: u32,
+    backend: u64,
+    drains: bool,
+    at: u64,
+    by: Cow<'a, str>,
+    pool_name: Cow<'a, str>,
+    backend_name: Cow<'a, str>,
+}
+
 /// Writes down what stands under one id.
 pub(super) fn encode_slot(slot: &Slot) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&match slot {
@@ -74,6 +86,29 @@ pub(super) fn encode_ring(ring: &KeyRing) -> Result<Vec<u8>, serde_json::Error> 
 pub(super) fn decode_ring(bytes: &[u8]) -> Result<KeyRing, serde_json::Error> {
     let saved: Vec<SavedKey> = serde_json::from_slice(bytes)?;
     Ok(saved.into_iter().map(|key| SealingKey { id: key.id, secret: key.secret, made: key.made }).collect())
+}
+
+/// Writes the orders down, withdrawals included.
+pub(super) fn encode_orders(book: &Book) -> Result<Vec<u8>, serde_json::Error> {
+    let save = |order: &Order| {
+        let drains = order.wish == Wish::Drain;
+        let Matter { pool, backend } = order.matter;
+        let names = [&order.by, &order.pool, &order.backend].map(|name| Cow::Owned(name.clone().into_string()));
+        let [by, pool_name, backend_name] = names;
+        SavedOrder { pool: pool.0, backend: backend.0, drains, at: order.at, by, pool_name, backend_name }
+    };
+    serde_json::to_vec(&book.all().map(save).collect::<Vec<_>>())
+}
+
+/// Reads what [`encode_orders`] wrote.
+pub(super) fn decode_orders(bytes: &[u8]) -> Result<Book, serde_json::Error> {
+    let saved: Vec<SavedOrder<'_>> = serde_json::from_slice(bytes)?;
+    Ok(Book::of(saved.into_iter().map(|saved| {
+        let matter = Matter { pool: PoolId(saved.pool), backend: BackendId(saved.backend) };
+        let wish = if saved.drains { Wish::Drain } else { Wish::Serve };
+        let order = Order::new(matter, wish, &saved.by, (&saved.pool_name, &saved.backend_name));
+        Order { at: saved.at, ..order }
+    })))
 }
 
 fn save(record: &Record) -> SavedRecord<'_> {

@@ -14,6 +14,8 @@ use redb::{
 
 use crate::names::SessionId;
 use crate::store::map::Map;
+use crate::store::roster::Book;
+use crate::store::roster::memory::Memory;
 use crate::store::saved;
 
 /// The file that holds everything.
@@ -30,8 +32,11 @@ const CACHE_BYTES: usize = 32 * 1024 * 1024;
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const SESSIONS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("sessions");
 const SECRETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("secrets");
+/// Not there in a file that an earlier version made, until something is ordered; passed over by one.
+const ORDERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("orders");
 const FORMAT_KEY: &str = "format";
 const RING_KEY: &str = "ring";
+const ORDERS_KEY: &str = "all";
 
 /// Why the store on disk could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +103,26 @@ pub(super) trait Home: Send + fmt::Debug {
 pub(super) struct Directory {
     path: PathBuf,
     _lock: File,
+}
+
+/// What one commit writes down beside sessions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Beside {
+    pub ring: bool,
+    pub orders: bool,
+}
+
+impl Beside {
+    pub const ALL: Self = Self { ring: true, orders: true };
+
+    pub const fn is_any(self) -> bool {
+        self.ring || self.orders
+    }
+
+    pub const fn add(&mut self, more: Self) {
+        self.ring |= more.ring;
+        self.orders |= more.orders;
+    }
 }
 
 /// An open file.
@@ -172,16 +197,18 @@ impl Store {
         Ok(store)
     }
 
-    /// Reads everything into an empty map.
-    pub fn load(&self, map: &mut Map) -> Result<(), OpenError> {
-        self.load_rows(map).map_err(|error| match error {
+    /// Reads everything into an empty map, and the orders.
+    pub fn load(&self, map: &mut Map) -> Result<Book, OpenError> {
+        let loaded = self.load_rows(map).and_then(|()| self.load_orders());
+        loaded.map_err(|error| match error {
             LoadError::Database(error) => from_redb(&self.path, error),
             LoadError::Row(source) => OpenError::Damaged { path: self.path.clone(), source: source.into() },
         })
     }
 
-    /// Writes down, in one commit, what stands under these ids now, and the ring.
-    pub fn write(&self, map: &Map, ids: &[SessionId], with_ring: bool) -> Result<(), WriteError> {
+    /// Writes down, in one commit, what stands under these ids now, and what else has changed.
+    pub fn write(&self, held: &Held, ids: &[SessionId], beside: Beside) -> Result<(), WriteError> {
+        let map = &held.map;
         let transaction = self.database.begin_write().map_err(redb::Error::from)?;
         {
             let mut sessions = transaction.open_table(SESSIONS).map_err(redb::Error::from)?;
@@ -193,7 +220,12 @@ impl Store {
                 .map_err(redb::Error::from)?;
             }
         }
-        if with_ring {
+        if beside.orders {
+            let mut table = transaction.open_table(ORDERS).map_err(redb::Error::from)?;
+            let orders = saved::encode_orders(&held.roster.book())?;
+            table.insert(ORDERS_KEY, orders.as_slice()).map_err(redb::Error::from)?;
+        }
+        if beside.ring {
             let mut secrets = transaction.open_table(SECRETS).map_err(redb::Error::from)?;
             let ring = saved::encode_ring(&map.ring())?;
             secrets.insert(RING_KEY, ring.as_slice()).map_err(redb::Error::from)?;
@@ -220,6 +252,18 @@ impl Store {
         Ok(())
     }
 
+    fn load_orders(&self) -> Result<Book, LoadError> {
+        let transaction = self.database.begin_read().map_err(redb::Error::from)?;
+        let table = match transaction.open_table(ORDERS) {
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Book::default()),
+            table => table.map_err(redb::Error::from)?,
+        };
+        match table.get(ORDERS_KEY).map_err(redb::Error::from)? {
+            Some(orders) => Ok(saved::decode_orders(orders.value())?),
+            None => Ok(Book::default()),
+        }
+    }
+
     fn load_rows(&self, map: &mut Map) -> Result<(), LoadError> {
         let transaction = self.database.begin_read().map_err(redb::Error::from)?;
         let sessions = transaction.open_table(SESSIONS).map_err(redb::Error::from)?;
@@ -233,6 +277,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// All that the file holds, as it stands in memory.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub map: Map,
+    pub roster: Memory,
 }
 
 /// Why a commit failed.

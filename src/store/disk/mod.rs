@@ -3,6 +3,7 @@
 //! Shares nothing between processes: a directory belongs to one at a time.
 
 mod file;
+mod roster;
 mod writer;
 
 use std::collections::HashSet;
@@ -13,9 +14,10 @@ use std::time::Duration;
 
 pub use file::OpenError;
 
-use self::file::{Directory, Home};
+use self::file::{Directory, Held, Home};
 use self::writer::{Writer, WriterPace};
 use super::map::Map;
+use super::roster::memory::Memory;
 use super::{
     Answer, Berth, BoxFuture, Claimed, Created, JournalEdit, KeyRing, Lease, Lookup, Moved, MoverId, Notice, Record,
     SealingKey, Seen, Sessions, StoreError, Sweep,
@@ -28,7 +30,7 @@ const PACE: WriterPace = WriterPace { linger: Duration::from_secs(3), retry: Dur
 /// Sessions on disk. Dropping it writes what is left and waits for that.
 #[derive(Debug)]
 pub struct Disk {
-    map: Arc<Map>,
+    held: Arc<Held>,
     writer: Writer,
 }
 
@@ -45,10 +47,10 @@ impl Disk {
     fn open_home(home: Box<dyn Home>, limit: usize, pace: WriterPace) -> Result<Self, OpenError> {
         let file = home.open()?;
         let mut map = Map::new(limit);
-        file.load(&mut map)?;
-        let map = Arc::new(map);
-        let writer = Writer::start(Arc::clone(&map), home, file, pace)?;
-        Ok(Self { map, writer })
+        let roster = Memory::with(file.load(&mut map)?);
+        let held = Arc::new(Held { map, roster });
+        let writer = Writer::start(Arc::clone(&held), home, file, pace)?;
+        Ok(Self { held, writer })
     }
 
     /// Makes a change in the map and waits until what stands under the id then is on the disk. Also a change that
@@ -59,14 +61,14 @@ impl Disk {
         make: impl FnOnce(&Map) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.writer.ready()?;
-        let made = make(&self.map)?;
+        let made = make(&self.held.map)?;
         self.writer.write([id]).await?;
         Ok(made)
     }
 
     async fn change_ring(&self, make: impl FnOnce(&Map) -> KeyRing) -> Result<KeyRing, StoreError> {
         self.writer.ready()?;
-        let ring = make(&self.map);
+        let ring = make(&self.held.map);
         self.writer.write_ring().await?;
         Ok(ring)
     }
@@ -86,7 +88,7 @@ impl Sessions for Disk {
     }
 
     fn load(&self, id: SessionId) -> Answer<'_, Lookup> {
-        Box::pin(ready(Ok(self.map.load(id))))
+        Box::pin(ready(Ok(self.held.map.load(id))))
     }
 
     fn moor(&self, id: SessionId, expected: Epoch, berth: Berth) -> Answer<'_, Moved> {
@@ -99,18 +101,18 @@ impl Sessions for Disk {
 
     fn touch<'a>(&'a self, seen: &'a [Seen]) -> Answer<'a, Vec<(SessionId, Lookup)>> {
         Box::pin(async move {
-            self.writer.write_later(self.map.touch(seen));
-            Ok(self.map.news(seen))
+            self.writer.write_later(self.held.map.touch(seen));
+            Ok(self.held.map.news(seen))
         })
     }
 
     fn claim(&self, id: SessionId, expected: Epoch, lease: Lease) -> Answer<'_, Claimed> {
-        Box::pin(async move { Ok(self.map.claim(id, expected, lease)) })
+        Box::pin(async move { Ok(self.held.map.claim(id, expected, lease)) })
     }
 
     fn release(&self, id: SessionId, mover: MoverId) -> Answer<'_, ()> {
         Box::pin(async move {
-            self.map.release(id, mover);
+            self.held.map.release(id, mover);
             Ok(())
         })
     }
@@ -126,7 +128,7 @@ impl Sessions for Disk {
     fn expire(&self, sweep: Sweep) -> Answer<'_, Vec<(SessionId, Arc<Record>)>> {
         Box::pin(async move {
             self.writer.ready()?;
-            let swept = self.map.expire(&sweep);
+            let swept = self.held.map.expire(&sweep);
             let ended: HashSet<_> = swept.ended.iter().map(|(id, _)| *id).collect();
             self.writer.write_later(swept.dropped);
             if !ended.is_empty() {
@@ -137,11 +139,11 @@ impl Sessions for Disk {
     }
 
     fn census(&self) -> Answer<'_, Vec<(SessionId, Arc<Record>)>> {
-        Box::pin(ready(Ok(self.map.census())))
+        Box::pin(ready(Ok(self.held.map.census())))
     }
 
     fn count(&self) -> Answer<'_, usize> {
-        Box::pin(ready(Ok(self.map.count())))
+        Box::pin(ready(Ok(self.held.map.count())))
     }
 
     fn hear(&self) -> BoxFuture<'_, Notice> {

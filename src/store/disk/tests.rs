@@ -19,6 +19,8 @@ use super::*;
 use crate::store::DEFAULT_LIMIT;
 use crate::store::contract::{self, berth, fresh, key, seen};
 use crate::store::model::{self, Model};
+use crate::store::roster::contract::{order, report};
+use crate::store::roster::{Report, Roster, Version, Wish};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -75,7 +77,7 @@ async fn a_stop_loses_nothing() {
 
     let store = open(&directory);
     assert_eq!(store.keys(key(9, 9)).await.unwrap(), ring);
-    let held = |id| store.map.load(SessionId(id));
+    let held = |id| store.held.map.load(SessionId(id));
     assert_eq!(held(0), Lookup::Live(Arc::new(fresh(5))));
     assert_eq!(held(1), Lookup::Live(Arc::new(Record { berth: berth(1), ..fresh(5) })));
     assert_eq!(held(2), Lookup::Ended);
@@ -83,6 +85,35 @@ async fn a_stop_loses_nothing() {
     assert_eq!(store.count().await.unwrap(), 3);
     let idle = Sweep { now: 70, idle: Duration::from_secs(60), lifetime: Duration::from_secs(100), limit: 9 };
     assert_eq!(store.expire(idle).await.unwrap().len(), 2, "sessions that were read can expire");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn disk_keeps_the_contract_of_rosters() {
+    let directories = Mutex::new(Vec::new());
+    crate::store::roster::contract::suite(async || {
+        let directory = TempDir::new().unwrap();
+        let store: Arc<dyn Roster> = Arc::new(open(&directory));
+        directories.lock().unwrap().push(directory);
+        store
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn orders_outlive_a_stop_and_cards_do_not() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    store.report(report(5, "card")).await.unwrap();
+    let drained = store.order(order(1, Wish::Drain, "ann \"a\""), 100).await.unwrap();
+    store.order(order(2, Wish::Drain, "ann"), 100).await.unwrap();
+    let served = store.order(order(2, Wish::Serve, "bob"), 100).await.unwrap();
+    drop(store);
+    let store = open(&directory);
+    let muster = store.report(Report { known: Some(Version(0)), ..report(6, "card") }).await.unwrap();
+    assert_eq!(muster.orders, Some(vec![drained, served.clone()]), "whoever starts knows none");
+    assert_eq!(muster.present.len(), 1);
+    let later = store.order(order(2, Wish::Drain, "cleo"), 100).await.unwrap();
+    assert!(later.at > served.at);
 }
 
 // --- kill -9
@@ -162,7 +193,7 @@ fn kill_loses_nothing_acknowledged() {
 fn check_acknowledged(store: &Disk, acknowledged: &[String]) {
     for line in acknowledged {
         let (what, id) = line.split_once(' ').unwrap();
-        let held = store.map.load(SessionId(id.parse().unwrap()));
+        let held = store.held.map.load(SessionId(id.parse().unwrap()));
         let kept = match (what, &held) {
             ("created" | "moored" | "ended", Lookup::Ended) | ("created", Lookup::Live(_)) => true,
             ("moored", Lookup::Live(record)) => record.berth == berth(1),

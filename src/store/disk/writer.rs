@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::file::{Home, OpenError, Store};
+use super::file::{Beside, Held, Home, OpenError, Store};
 use crate::names::SessionId;
 use crate::store::StoreError;
-use crate::store::map::Map;
 
 /// The most callers that may wait for one commit.
 const MAX_WAITERS: usize = 65_536;
@@ -52,7 +51,7 @@ struct Desk {
 struct Pending {
     changed: HashSet<SessionId>,
     late: HashSet<SessionId>,
-    ring: bool,
+    beside: Beside,
     waiters: Vec<Waiter>,
     broken: Option<Failure>,
     closing: bool,
@@ -68,15 +67,15 @@ enum Trouble {
 
 struct Batch {
     ids: Vec<SessionId>,
-    ring: bool,
+    beside: Beside,
     waiters: Vec<Waiter>,
     last: bool,
 }
 
 impl Writer {
-    pub fn start(map: Arc<Map>, home: Box<dyn Home>, file: Store, pace: WriterPace) -> Result<Self, OpenError> {
+    pub fn start(held: Arc<Held>, home: Box<dyn Home>, file: Store, pace: WriterPace) -> Result<Self, OpenError> {
         let desk = Arc::new(Desk::default());
-        let worker = Worker { desk: Arc::clone(&desk), map, home, file: Some(file), pace };
+        let worker = Worker { desk: Arc::clone(&desk), held, home, file: Some(file), pace };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || worker.run())
@@ -97,7 +96,13 @@ impl Writer {
 
     /// Writes the ring; answers when it is on the disk.
     pub async fn write_ring(&self) -> Result<(), StoreError> {
-        let told = self.enlist(|pending| pending.ring = true);
+        let told = self.enlist(|pending| pending.beside.ring = true);
+        await_commit(told?).await
+    }
+
+    /// Writes the orders; answers when they are on the disk.
+    pub async fn write_orders(&self) -> Result<(), StoreError> {
+        let told = self.enlist(|pending| pending.beside.orders = true);
         await_commit(told?).await
     }
 
@@ -178,7 +183,7 @@ impl Pending {
     }
 
     fn has_any(&self) -> bool {
-        self.broken.is_some() || self.ring || !self.changed.is_empty() || !self.late.is_empty()
+        self.broken.is_some() || self.beside.is_any() || !self.changed.is_empty() || !self.late.is_empty()
     }
 
     fn take(&mut self) -> Batch {
@@ -190,7 +195,7 @@ impl Pending {
         }
         ids.extend(late);
         let waiters = std::mem::take(&mut self.waiters);
-        Batch { ids, ring: std::mem::take(&mut self.ring), waiters, last: self.closing }
+        Batch { ids, beside: std::mem::take(&mut self.beside), waiters, last: self.closing }
     }
 }
 
@@ -202,7 +207,7 @@ async fn await_commit(told: oneshot::Receiver<Result<(), Failure>>) -> Result<()
 /// The thread's own side.
 struct Worker {
     desk: Arc<Desk>,
-    map: Arc<Map>,
+    held: Arc<Held>,
     home: Box<dyn Home>,
     // None while the disk is broken: redb does nothing more after a failed write until it is opened anew.
     file: Option<Store>,
@@ -225,14 +230,14 @@ impl Worker {
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), Failure> {
-        if self.file.is_some() && batch.ids.is_empty() && !batch.ring {
+        if self.file.is_some() && batch.ids.is_empty() && !batch.beside.is_any() {
             return Ok(());
         }
         let file = match self.file.take() {
             Some(file) => file,
             None => self.reopen()?,
         };
-        file.write(&self.map, &batch.ids, batch.ring).map_err(|error| -> Failure { Arc::new(error) })?;
+        file.write(&self.held, &batch.ids, batch.beside).map_err(|error| -> Failure { Arc::new(error) })?;
         self.file = Some(file);
         Ok(())
     }
@@ -241,7 +246,8 @@ impl Worker {
     fn reopen(&self) -> Result<Store, Failure> {
         let file = self.home.open().map_err(|error| -> Failure { Arc::new(error) })?;
         if file.is_new {
-            file.write(&self.map, &self.map.ids(), true).map_err(|error| -> Failure { Arc::new(error) })?;
+            file.write(&self.held, &self.held.map.ids(), Beside::ALL)
+                .map_err(|error| -> Failure { Arc::new(error) })?;
         }
         Ok(file)
     }
@@ -259,7 +265,7 @@ impl Worker {
     fn fail(&self, batch: Batch, failure: &Failure) {
         let mut pending = self.desk.lock();
         pending.changed.extend(batch.ids);
-        pending.ring |= batch.ring;
+        pending.beside.add(batch.beside);
         let first = pending.broken.replace(Arc::clone(failure)).is_none();
         // Those who came while the commit ran would wait for the next one: they get this answer too.
         let late_comers = std::mem::take(&mut pending.waiters);
