@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors, from the ground up. A module may use what stands on a lower line; not its neighbours.
-const FLOORS: [&[&str]; 14] = [
-    &["names", "clock", "tasks", "notice", "seal", "mcp", "config", "drain", "sweep"],
+const FLOORS: [&[&str]; 15] = [
+    &["names", "clock", "tasks", "notice", "seal", "mcp", "config", "drain", "sweep", "meter"],
     &["tls", "log"],
     &["auth", "reject", "store", "wire"],
     &["fleet"],
@@ -17,6 +17,7 @@ const FLOORS: [&[&str]; 14] = [
     &["rehome", "toll"],
     &["walk"],
     &["listener"],
+    &["survey"],
     &["admin"],
     &["app"],
     &["demo"],

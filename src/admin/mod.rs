@@ -41,9 +41,9 @@ use crate::drain::{Drain, Phase};
 use crate::fleet::Fleet;
 use crate::limit::Limit;
 use crate::listener::{Doors, Workers};
-use crate::observe::metrics::Metrics;
 use crate::observe::tally::Tallies;
 use crate::session::Sessions;
+use crate::survey::Survey;
 use crate::tasks::Crew;
 use problem::Problem;
 
@@ -81,7 +81,7 @@ pub struct Admin {
     /// The live feed.
     pub feed: Feed,
     /// What is counted.
-    pub metrics: Arc<Metrics>,
+    pub survey: Arc<Survey>,
     /// The time.
     pub clock: Clock,
 }

@@ -31,5 +31,5 @@ async fn healthy(State(admin): State<Arc<Admin>>, uri: Uri) -> Response {
 async fn measured(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::wanted(accept.unwrap_or_default());
-    ([(CONTENT_TYPE, format.content_type())], format.write(&admin.metrics.page())).into_response()
+    ([(CONTENT_TYPE, format.content_type())], format.write(&admin.survey.page())).into_response()
 }

@@ -14,12 +14,15 @@ use crate::fleet::{Fleet, pool_id};
 use crate::listener::Doors;
 use crate::names::PoolId;
 use crate::notice::{LOOK, SETTLE, watch};
+use crate::survey::Readings;
 use crate::tls::{self, Client, Fingerprint, TlsError};
 
 /// What was read of the files, where it is used.
 pub(super) struct Certificates {
     /// Towards clients.
     pub doors: Arc<Doors>,
+    /// What was read.
+    pub readings: Arc<Readings>,
     clock: Clock,
     /// Towards the backends of each pool that has any with TLS. Guards a list; taken when files are read.
     backends: Mutex<Vec<(PoolId, Option<Arc<Client>>)>>,
@@ -33,9 +36,15 @@ impl Certificates {
     /// # Errors
     /// [`TlsError`] says which file is no good.
     pub fn new(config: &Config, clock: &Clock) -> Result<Self, TlsError> {
-        let new =
-            Self { doors: Arc::default(), clock: clock.clone(), backends: Mutex::default(), known: Mutex::default() };
+        let new = Self {
+            doors: Arc::default(),
+            readings: Arc::default(),
+            clock: clock.clone(),
+            backends: Mutex::default(),
+            known: Mutex::default(),
+        };
         new.renew(config)?;
+        new.readings.begins(clock);
         Ok(new)
     }
 
@@ -55,6 +64,7 @@ impl Certificates {
         }
         *self.backends.lock().unwrap_or_else(PoisonError::into_inner) = backends;
         self.doors.trust(config.trusted_proxies.clone());
+        self.readings.certificates.store(Arc::new(terms(config)));
         Ok(())
     }
 
@@ -87,6 +97,19 @@ pub fn check(config: &Config) -> Result<(), TlsError> {
 fn client(pool: &PoolSettings) -> Result<Option<Arc<Client>>, TlsError> {
     let secure = pool.backends.iter().any(|backend| backend.url.is_secure());
     secure.then(|| Client::new(&pool.tls).map(Arc::new)).transpose()
+}
+
+/// Until when each certificate that we show is valid.
+fn terms(config: &Config) -> Vec<(String, u64)> {
+    let clients = config.tls.iter().flat_map(|tls| &tls.certificates);
+    let backends = config.pools.iter().filter_map(|pool| pool.tls.client.as_ref());
+    let mut terms: Vec<_> = clients
+        .chain(backends)
+        .filter_map(|files| Some((files.cert_file.display().to_string(), tls::ends(&files.cert_file).ok()?)))
+        .collect();
+    terms.sort_unstable();
+    terms.dedup();
+    terms
 }
 
 /// All files that a configuration names.

@@ -9,6 +9,7 @@ mod operated;
 mod reload;
 mod settings;
 mod stores;
+mod surveyed;
 mod watcher;
 
 use std::io;
@@ -44,12 +45,13 @@ use crate::limit::Limit;
 use crate::listener::{Admission, Door, Plan, Workers};
 use crate::log::Log;
 use crate::observe::Observe;
-use crate::rehome::Rehome;
+use crate::rehome::{self, Rehome};
 use crate::relay::{self, Relay, Streams};
 use crate::route::{Route, discover, health};
 use crate::session::{Event, Parts, Sessions};
 use crate::store::Sessions as Store;
 use crate::store::counters::shared::Shared as SharedCounters;
+use crate::survey::StoreParts;
 use crate::tasks::{self, Task};
 use crate::toll::Toll;
 use crate::walk::Walk;
@@ -68,6 +70,7 @@ pub struct App {
     workers: Arc<Workers>,
     store: Arc<dyn Store>,
     shared_counters: Option<Arc<SharedCounters>>,
+    store_parts: StoreParts,
     mover: Arc<Mover>,
     addrs: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
@@ -90,6 +93,7 @@ struct Shared {
     limit: Arc<Limit>,
     route: Arc<Route>,
     observe: Arc<Observe>,
+    rehomes: Arc<rehome::Counts>,
     relay: Arc<ArcSwap<relay::Settings>>,
     streams: Streams,
     refusals: Arc<ArcSwap<Refusals>>,
@@ -136,6 +140,7 @@ impl App {
             workers,
             store: stores.sessions,
             shared_counters: stores.shared_counters,
+            store_parts: stores.parts,
             resolver,
             tasks: Mutex::default(),
         });
@@ -187,6 +192,7 @@ impl App {
     /// stay as they were, and are named in the log.
     pub async fn reload(&self, new: Config) {
         if let Err(error) = self.admit_nobody_else(&new) {
+            self.shared.certificates.readings.refused.increment();
             return tracing::error!(error = &*error, "the new configuration is refused, the old one stays");
         }
         let new = Arc::new(new);
@@ -202,6 +208,9 @@ impl App {
                 self.follow_pool(pool);
             }
         }
+        let readings = &self.shared.certificates.readings;
+        readings.taken.increment();
+        readings.begins(&self.shared.clock);
         tracing::info!("configuration reloaded");
     }
 
@@ -323,6 +332,7 @@ impl Shared {
             relay: Arc::new(ArcSwap::from_pointee(relay_settings(config))),
             refusals: Arc::new(ArcSwap::from_pointee(config.refusals)),
             streams: Streams::default(),
+            rehomes: Arc::default(),
             certificates,
             drain: Drain::default(),
             clock,
@@ -364,6 +374,7 @@ impl Shared {
             fleet: Arc::clone(&self.fleet),
             clock: self.clock.clone(),
             chance: Chance::system(),
+            counts: Arc::clone(&self.rehomes),
         }
     }
 

@@ -8,7 +8,6 @@ use super::App;
 use crate::admin::feed::Feed;
 use crate::admin::{Admin, Gate, Identity};
 use crate::clock::Chance;
-use crate::config::{Config, StoreUrl};
 
 impl App {
     /// What operators see and order who ask at this listener.
@@ -26,25 +25,21 @@ impl App {
                 token: config.admin_token.clone(),
                 loopback: listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback()),
             },
-            identity: self.identity(&config),
+            identity: self.identity(),
             tallies: Arc::clone(shared.observe.tallies()),
             feed: Feed::default(),
-            metrics: Arc::clone(shared.observe.metrics()),
+            survey: Arc::new(self.surveyed()),
             clock: shared.clock.clone(),
         }
     }
 
     /// What this instance is called.
-    fn identity(&self, config: &Config) -> Identity {
+    fn identity(&self) -> Identity {
         Identity {
             id: format!("{:016x}", Chance::system().next()),
             name: self.addrs.first().map_or_else(String::new, ToString::to_string),
             started_at: self.shared.clock.unix_millis(),
-            store: match config.store.url {
-                StoreUrl::Memory => "memory",
-                StoreUrl::Disk(_) => "disk",
-                StoreUrl::Redis(_) => "redis",
-            },
+            store: self.store_parts.kind,
         }
     }
 }

@@ -41,10 +41,14 @@ async fn reload(app: &App, path: &Path) {
     match Config::load(path) {
         Ok(config) => app.reload(config).await,
         Err(ConfigError::Faults(faults)) => {
+            app.shared.certificates.readings.refused.increment();
             for line in faults.lines() {
                 tracing::error!(fault = %line, "the new configuration is refused, the old one stays");
             }
         }
-        Err(error) => tracing::error!(%error, "the new configuration cannot be read, the old one stays"),
+        Err(error) => {
+            app.shared.certificates.readings.refused.increment();
+            tracing::error!(%error, "the new configuration cannot be read, the old one stays");
+        }
     }
 }

@@ -32,3 +32,4 @@ pub use keyring::{KeyEntry, KeyFileError};
 pub use mint::{MintError, Minted, NewKey, append};
 pub use principal::{ClaimValue, MAX_CLAIM, MAX_CLAIMS, MAX_SCOPES, MAX_VALUES, Principal, Validity};
 pub use registry::{Gates, OpenError};
+pub use source::SourceView;

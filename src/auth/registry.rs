@@ -13,7 +13,7 @@ use super::gate::{Asks, Gate};
 use super::identity::SignerError;
 use super::jwt::Jwt;
 use super::keyring::{KeyFileError, Keyring};
-use super::source::{Pace, Place, Source, SourceError, Terms};
+use super::source::{Pace, Place, Source, SourceError, SourceView, Terms};
 use crate::clock::Clock;
 use crate::config::{AuthMode, AuthSettings, IssuerSettings, JwksSource, JwtSettings};
 use crate::names::PoolId;
@@ -82,6 +82,13 @@ impl Gates {
 
     pub(super) fn at_pace(clock: Clock, pace: Pace) -> Self {
         Self { clock, pace, gates: ArcSwap::default(), held: Mutex::default() }
+    }
+
+    /// How the keys of each issuer stand.
+    #[must_use]
+    pub fn sources(&self) -> Vec<SourceView> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.sources.values().map(|((source, _), _)| source.view()).collect()
     }
 
     /// The gate of a pool; `None` for a pool that is not there (any more).

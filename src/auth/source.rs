@@ -17,6 +17,7 @@ use super::follow::follow;
 use super::keys::{KeySet, KeySetError};
 use crate::clock::Clock;
 use crate::config::JwksSource;
+use crate::meter::Counter;
 
 /// How patient the room is. Tests are in a hurry.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +93,19 @@ pub enum SourceError {
     },
 }
 
+/// How the keys of an issuer stand.
+#[derive(Clone, Debug)]
+pub struct SourceView {
+    /// Whose they are.
+    pub issuer: Box<str>,
+    /// How many are believed now.
+    pub keys: usize,
+    /// How long ago they were had last; none before the first time.
+    pub age: Option<Duration>,
+    /// Attempts to have them that failed.
+    pub failed: u64,
+}
+
 /// The keys of one issuer.
 pub(super) struct Source {
     place: Place,
@@ -112,6 +126,10 @@ pub(super) struct Source {
     /// When the last attempt began that a token caused, by [`Clock::micros`]; 0 before the first. Others do not count: a key
     /// may be newer than they are.
     caused: AtomicU64,
+    /// When keys were had last, by [`Clock::micros`]; 0 before the first.
+    had: AtomicU64,
+    /// Attempts that failed.
+    failed: Counter,
     /// Where the metadata said that the keys are. Only the one task uses it, so nobody queues.
     found: Mutex<Option<Uri>>,
 }
@@ -130,6 +148,8 @@ impl Source {
             ended: watch::Sender::new(0),
             busy: AtomicBool::new(false),
             caused: AtomicU64::new(0),
+            had: AtomicU64::new(0),
+            failed: Counter::default(),
             found: Mutex::default(),
         }
     }
@@ -137,6 +157,14 @@ impl Source {
     /// The keys that are known now; `None` before the first were had, and where they have become too old.
     pub fn keys(&self) -> Option<Arc<KeySet>> {
         self.keys.load_full()
+    }
+
+    /// How it stands.
+    pub fn view(&self) -> SourceView {
+        let had = self.had.load(Ordering::Relaxed);
+        let age = (had > 0).then(|| Duration::from_micros(self.clock.micros().saturating_sub(had)));
+        let keys = self.keys.load().as_ref().map_or(0, |keys| keys.len());
+        SourceView { issuer: self.place.issuer.clone(), keys, age, failed: self.failed.get() }
     }
 
     /// Changes whenever other keys are known, or none.
@@ -299,6 +327,7 @@ impl Source {
         };
         tracing::debug!(issuer = %self.place.issuer, keys = keys.len(), "keys of the issuer");
         self.keys.store(Some(Arc::new(keys)));
+        self.had.store(self.clock.micros(), Ordering::Relaxed);
         self.edition.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -314,6 +343,7 @@ impl Source {
     }
 
     fn complain(&self, error: &SourceError) {
+        self.failed.increment();
         let error: &(dyn std::error::Error + 'static) = error;
         tracing::warn!(issuer = %self.place.issuer, error, "keys of the issuer cannot be had, those that are known go on");
     }

@@ -214,12 +214,14 @@ impl Fetch {
         let kept = terms.and_then(|terms| Some((terms, Bytes::from(kept::keep(result)?))));
         let Some((terms, kept)) = kept.filter(|(_, kept)| kept.len() <= self.plan.policy.max_bytes()) else {
             self.replaces_nothing();
+            self.cache.counts.void.increment();
             void(leader, lead);
             return None;
         };
         if let Some(pool) = self.listed.filter(|pool| !self.cache.listed.contains(pool)) {
             self.cache.listed.insert(pool);
         }
+        self.cache.counts.kept.increment();
         let said = kept::response(id, &kept, &Word { ttl_ms: terms.ttl_ms, ..Word::of(self.source) });
         let stored = self.cache.clock.unix_millis();
         let Terms { ttl, stale, public, .. } = terms;
@@ -237,7 +239,7 @@ impl Fetch {
     /// The server has answered, and not with anything that can be kept: what was kept before is out of date.
     fn replaces_nothing(&self) {
         if self.refreshes {
-            self.cache.results.forget(&[tags::result(&self.plan.keys.own)]);
+            self.cache.forget(&[tags::result(&self.plan.keys.own)]);
         }
     }
 
@@ -245,6 +247,7 @@ impl Fetch {
     pub fn is_void(&self) {
         let hands = self.state().hands.take();
         if let Some((leader, lead)) = hands {
+            self.cache.counts.void.increment();
             void(leader, lead);
         }
     }

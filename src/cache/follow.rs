@@ -87,6 +87,7 @@ impl Cache {
             };
             match outcome {
                 Ok(Outcome::Landed(entry)) if self.results.is_good(&entry) => {
+                    self.counts.coalesced.increment();
                     return Looked::Found(self.answer(exchange, &entry, &plan.policy), None);
                 }
                 Ok(Outcome::Landed(_) | Outcome::Lost) => {}

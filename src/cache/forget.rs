@@ -46,7 +46,14 @@ impl Cache {
     /// # Errors
     /// [`StoreError::Unavailable`]: it is forgotten here, and elsewhere as soon as the store is back.
     pub async fn purge(&self, tags: &[Tag]) -> Result<(), StoreError> {
+        self.counts.orders.increment();
         self.results.forget_everywhere(tags).await
+    }
+
+    /// Forgets here at once, and elsewhere soon.
+    pub(super) fn forget(&self, tags: &[Tag]) {
+        self.counts.orders.increment();
+        self.results.forget(tags);
     }
 
     /// The tags of what somebody wants forgotten; `pools` are all that there are.
@@ -137,7 +144,7 @@ impl Cache {
             events.filter_map(|event| event.data.as_deref().and_then(|data| changed(pool, data))).flatten().collect()
         };
         if !tags.is_empty() {
-            self.results.forget(&tags);
+            self.forget(&tags);
         }
     }
 
@@ -222,7 +229,7 @@ impl Change {
             self.did_not_happen();
         } else {
             // Before the client hears of it.
-            self.cache.results.forget(&std::mem::take(&mut self.tags));
+            self.cache.forget(&std::mem::take(&mut self.tags));
         }
     }
 }
@@ -231,7 +238,7 @@ impl Drop for Change {
     /// Nobody knows what became of the request: it may have changed something.
     fn drop(&mut self) {
         if !self.tags.is_empty() {
-            self.cache.results.forget(&self.tags);
+            self.cache.forget(&self.tags);
         }
     }
 }

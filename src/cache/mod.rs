@@ -3,6 +3,7 @@
 //!
 //! Two callers share a result only where a rule, or the protocol, says so. Whatever is not understood goes past the cache.
 
+mod counts;
 mod fetch;
 mod flight;
 mod follow;
@@ -23,6 +24,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use smallvec::SmallVec;
 
+pub use counts::Counts;
 pub use fetch::Fetch;
 pub use follow::{Following, News, Onward};
 pub use forget::{Change, Purge, UnknownPattern};
@@ -57,6 +59,7 @@ pub struct Cache {
     /// Pools of which a list of a modern server was kept here.
     listed: DashSet<PoolId>,
     clock: Clock,
+    counts: Counts,
 }
 
 /// What the cache has to say of a request.
@@ -112,6 +115,7 @@ impl Cache {
             lists: Lists::default(),
             listed: DashSet::new(),
             clock,
+            counts: Counts::default(),
         }
     }
 
@@ -123,8 +127,14 @@ impl Cache {
         self.rules.store(Arc::new(new));
         if grows {
             // What is kept does not say that it hangs on these.
-            self.results.forget(&[tags::all()]);
+            self.forget(&[tags::all()]);
         }
+    }
+
+    /// What it has done.
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// How much is kept on this instance.
@@ -217,7 +227,13 @@ impl Cache {
         left: Duration,
     ) -> Looked {
         let claim = match self.claim(&plan.keys).await {
-            Claim::Theirs(None) => self.results.wait(&plan.keys.own, left).await,
+            Claim::Theirs(None) => {
+                let claim = self.results.wait(&plan.keys.own, left).await;
+                if matches!(claim, Claim::Here(_)) {
+                    self.counts.coalesced.increment();
+                }
+                claim
+            }
             claim => claim,
         };
         match claim {

@@ -10,6 +10,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use http::uri::{Authority, InvalidUri, PathAndQuery};
 
+use super::Counts;
 use crate::config::{HealthSettings, HttpVersion};
 use crate::names::BackendId;
 use crate::tls::Client;
@@ -49,6 +50,8 @@ pub struct Backend {
     sessions: AtomicU32,
     latency: Latency,
     health: Mutex<Health>,
+    /// What has happened to it.
+    pub counts: Counts,
 }
 
 /// What weighs on a backend at this moment.
@@ -105,6 +108,7 @@ impl Backend {
             sessions: AtomicU32::new(0),
             latency: Latency::default(),
             health: Mutex::default(),
+            counts: Counts::default(),
         }
     }
 
@@ -287,6 +291,7 @@ impl Backend {
         health.ejected_until = Some(now + lasts);
         health.passed = 0;
         self.down.store(true, Ordering::Relaxed);
+        self.counts.ejections.increment();
         if dead {
             self.falls.fetch_add(1, Ordering::Relaxed);
         }
@@ -302,6 +307,7 @@ impl Backend {
     pub fn passed(&self, now: Instant, settings: &HealthSettings) -> bool {
         self.failures.store(0, Ordering::Relaxed);
         self.heard.store(true, Ordering::Relaxed);
+        self.counts.passed.increment();
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         health.passed = health.passed.saturating_add(1);
         if !self.down.load(Ordering::Relaxed) {
@@ -324,6 +330,7 @@ impl Backend {
     /// A probe failed: probes that passed before it count no longer.
     pub fn stumbled(&self) {
         self.heard.store(false, Ordering::Relaxed);
+        self.counts.stumbled.increment();
         self.health.lock().unwrap_or_else(PoisonError::into_inner).passed = 0;
     }
 }

@@ -2,6 +2,7 @@
 //! only; it neither chooses nor probes. A reload swaps the lists and keeps every backend that stays.
 
 mod backend;
+mod counts;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 pub use backend::{Backend, Flight, Load};
+pub use counts::Counts;
 
 use crate::config::PoolSettings;
 use crate::names::{BackendId, PoolId};

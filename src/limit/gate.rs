@@ -9,10 +9,12 @@ use dashmap::DashMap;
 use http::StatusCode;
 
 use super::adaptive::Adaptive;
-use super::queue::{Line, Patience, Queues};
+use super::counts::Waits;
+use super::queue::{Line, Patience, Queues, Turned};
 use crate::clock::Clock;
 use crate::config::{BackendLimit, BackendMost};
 use crate::fleet::Backend;
+use crate::meter::{Counter, Snapshot};
 use crate::names::BackendId;
 use crate::reject::Cause;
 use crate::store::counters::{BudgetId, Subject};
@@ -34,6 +36,23 @@ struct Gate {
     running: AtomicU32,
     /// Guards a few numbers; taken once for each answer where the limit adapts itself, never else.
     adaptive: Mutex<Adaptive>,
+    waits: Waits,
+    refused: Counter,
+}
+
+/// How a gate stands.
+#[derive(Clone, Debug)]
+pub struct GateView {
+    /// Requests that are through and have not ended.
+    pub running: u32,
+    /// As many may be through now.
+    pub most: u32,
+    /// Requests that wait.
+    pub waiting: i64,
+    /// How long those waited that had to.
+    pub waited: Snapshot,
+    /// Requests that were refused.
+    pub refused: u64,
 }
 
 /// Who wants to get through.
@@ -88,16 +107,37 @@ impl Gates {
         if !waits && gate.try_enter(most()) {
             return Ok(pass(self.clock.now()));
         }
+        let waiting = gate.waits.begin(&self.clock);
         let patience = Patience { most: limit.queue, wait: limit.wait };
-        let patience = (patience.most, patience.until());
-        let mut turn = self.queues.turn(line, wish.caller, patience).await.map_err(|_| Cause::Overloaded)?;
-        loop {
-            turn.ready(most()).await.map_err(|_| Cause::Overloaded)?;
-            if gate.try_enter(most()) {
-                return Ok(pass(self.clock.now()));
+        let entered = async {
+            let mut turn = self.queues.turn(line, wish.caller, (patience.most, patience.until())).await?;
+            loop {
+                turn.ready(most()).await?;
+                if gate.try_enter(most()) {
+                    return Ok(());
+                }
+                turn.rest().await?;
             }
-            turn.rest().await.map_err(|_| Cause::Overloaded)?;
+        };
+        let entered: Result<(), Turned> = entered.await;
+        drop(waiting);
+        if entered.is_err() {
+            gate.refused.increment();
+            return Err(Cause::Overloaded);
         }
+        Ok(pass(self.clock.now()))
+    }
+
+    /// How the gate of a backend stands.
+    pub fn view(&self, id: BackendId, most: BackendMost, instances: u32) -> Option<GateView> {
+        let gate = Arc::clone(&*self.of.get(&id)?);
+        Some(GateView {
+            running: gate.running.load(Ordering::Relaxed),
+            most: gate.most(most, instances),
+            waiting: gate.waits.now.get(),
+            waited: gate.waits.took.snapshot(),
+            refused: gate.refused.get(),
+        })
     }
 
     fn gate(&self, id: BackendId) -> Arc<Gate> {

@@ -2,6 +2,7 @@
 //! only so many may run, and what is given back when the answer has ended. Where counters are kept it does not know.
 
 mod adaptive;
+mod counts;
 mod gate;
 mod permit;
 mod queue;
@@ -18,7 +19,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-pub use gate::Pass;
+pub use counts::{Counts, Reason, Waits};
+pub use gate::{GateView, Pass};
 pub use permit::Permit;
 pub use view::{AccountView, LimitView, Spender, UnknownLimit};
 
@@ -26,10 +28,11 @@ use crate::clock::{Chance, Clock};
 use crate::config::{BackendMost, LimitSettings, LimitsSettings, UpstreamSettings};
 use crate::exchange::Exchange;
 use crate::fleet::Backend;
-use crate::names::SessionId;
+use crate::names::{BackendId, SessionId};
 use crate::reject::Cause;
 use crate::seal::digest;
 use crate::store::counters::{Counters, SlotId, Subject, Taken};
+use counts::Ledger;
 use gate::{Gates, Wish};
 use queue::{Line, Patience, Queues, Turn, Turned};
 use rules::{Bill, Rules, Unit};
@@ -56,7 +59,9 @@ pub struct Limit {
     counters: Arc<dyn Counters>,
     queues: Arc<Queues>,
     gates: Gates,
+    clock: Clock,
     chance: Chance,
+    ledger: Ledger,
 }
 
 /// The rules, and what is known of who spends most by them. A reload begins with empty lists.
@@ -82,13 +87,16 @@ impl Limit {
     /// A station whose counters are kept there.
     #[must_use]
     pub fn new(settings: &Settings, counters: Arc<dyn Counters>, clock: Clock) -> Self {
-        let rules = ArcSwap::from_pointee(Live::new(settings));
+        let ledger = Ledger::default();
+        let rules = ArcSwap::from_pointee(Live::new(settings, &ledger));
         Self {
             rules,
             counters,
             queues: Arc::new(Queues::new(clock.clone())),
-            gates: Gates::new(clock),
+            gates: Gates::new(clock.clone()),
+            clock,
             chance: Chance::system(),
+            ledger,
         }
     }
 
@@ -100,7 +108,27 @@ impl Limit {
 
     /// Takes a new configuration. Counters stay as they are: what was spent under a name is spent under it still.
     pub fn reconfigure(&self, settings: &Settings) {
-        self.rules.store(Arc::new(Live::new(settings)));
+        self.rules.store(Arc::new(Live::new(settings, &self.ledger)));
+    }
+
+    /// What each limit has done: its name, whose accounts it keeps, and the counts.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(Box<str>, String, Arc<Counts>)> {
+        let live = self.rules.load();
+        let rules = live.rules.rules.iter();
+        rules.map(|rule| (rule.name.clone(), rule.key(), Arc::clone(&rule.counts))).collect()
+    }
+
+    /// How many instances share the counters, as far as is known.
+    #[must_use]
+    pub fn instances(&self) -> u32 {
+        self.counters.instances().get()
+    }
+
+    /// How the gate before a backend stands; none where nothing has come to it yet.
+    #[must_use]
+    pub fn gate(&self, backend: BackendId, most: BackendMost) -> Option<GateView> {
+        self.gates.view(backend, most, self.instances())
     }
 
     /// Takes what the request spends of every limit that applies to it, or nothing; waits for its turn where only so many
@@ -194,17 +222,18 @@ impl Limit {
             // Who would be refused anyway need not wait for it.
             Some(crowd) => match self.refused_at_once(rules, &bill, exchange).await? {
                 Some(refusal) => return Err(refusal),
-                None => self.queue(rules, &bill, &asked, crowd).await?,
+                None => self.wait(rules, &bill, &asked, crowd).await?,
             },
             None => {
                 let taken = self.take(&bill, asked.slot).await?;
                 match taken.refused.map(|refused| self.crowd(rules, &bill, refused).ok_or(refused)) {
                     None => taken,
-                    Some(Ok(crowd)) => self.queue(rules, &bill, &asked, crowd).await?,
+                    Some(Ok(crowd)) => self.wait(rules, &bill, &asked, crowd).await?,
                     Some(Err(refused)) => return Err(words::refusal(rules, &bill, (refused, &taken), exchange, None)),
                 }
             }
         };
+        rules.of(&bill).for_each(|rule| rule.counts.admitted.increment());
         let places = (Arc::clone(&self.counters), Arc::clone(&self.queues));
         Ok(Permit::new(places, Arc::clone(rules), bill, (asked.caller, asked.slot, taken)))
     }
@@ -214,6 +243,13 @@ impl Limit {
             tracing::debug!(error = &error as &dyn std::error::Error, "limits cannot be checked");
             Cause::LimitsAway
         })
+    }
+
+    /// The same as [`Self::queue`], and counts how long it took.
+    async fn wait(&self, rules: &Rules, bill: &Bill, asked: &Asked<'_>, crowd: Crowd) -> Result<Taken, Cause> {
+        let found = bill.of.get(crowd.number).and_then(|at| rules.at(*at));
+        let _waiting = found.map(|(rule, _)| rule.counts.waits.begin(&self.clock));
+        self.queue(rules, bill, asked, crowd).await
     }
 
     /// Waits for a turn and takes everything then. What is refused for another reason is refused at once.
@@ -294,8 +330,10 @@ fn too_much(what: &str) -> Cause {
 }
 
 impl Live {
-    fn new(settings: &Settings) -> Self {
-        let rules = Arc::new(Rules::new(&settings.common, &settings.limits, &settings.upstreams));
+    fn new(settings: &Settings, ledger: &Ledger) -> Self {
+        let mut rules = Rules::new(&settings.common, &settings.limits, &settings.upstreams);
+        rules.rules.iter_mut().for_each(|rule| rule.counts = ledger.of(&rule.name));
+        let rules = Arc::new(rules);
         Self { top: Top::new(rules.rules.len()), rules, ipv6_prefix: settings.common.ipv6_prefix }
     }
 }

@@ -17,6 +17,7 @@ use crate::seal::digest;
 use crate::store::counters::{Block, Budget, BudgetId, Charge, Measure, Subject};
 
 use super::Part;
+use super::counts::Counts;
 use super::queue::Patience;
 use super::whose::address;
 
@@ -47,6 +48,8 @@ pub struct Rule {
     pub form: OnLimit,
     /// What is learnt from results, where it is an upstream.
     pub upstream: Option<Upstream>,
+    /// What it has done.
+    pub counts: Arc<Counts>,
     scope: LimitScope,
     pub(super) key: LimitKey,
     cost: u64,
@@ -160,6 +163,12 @@ impl Rules {
         address(addr, self.ipv6_prefix)
     }
 
+    /// The rules by which a bill is made, each once.
+    pub fn of<'a>(&'a self, bill: &'a Bill) -> impl Iterator<Item = &'a Rule> {
+        let first = |at: &usize| bill.of[..*at].iter().all(|before| before.0 != bill.of[*at].0);
+        (0..bill.of.len()).filter(first).filter_map(|at| self.rules.get(usize::from(bill.of[at].0)))
+    }
+
     /// The rule and account of a charge.
     #[must_use]
     pub fn at(&self, (rule, account): (u16, u16)) -> Option<(&Rule, &Account)> {
@@ -229,6 +238,7 @@ impl Rule {
             accounts,
             form: settings.on_limit,
             upstream: None,
+            counts: Arc::default(),
             scope: settings.scope.clone(),
             key: settings.key.clone(),
             cost: settings.cost,
@@ -259,6 +269,7 @@ impl Rule {
             accounts,
             form: settings.on_limit,
             upstream: Some(Upstream { tokens: settings.tokens.clone(), refusal: settings.refusal.clone() }),
+            counts: Arc::default(),
             scope: LimitScope { tools: settings.tools.clone(), pools: settings.pools.clone(), ..LimitScope::default() },
             key: LimitKey::Global,
             cost: 1,

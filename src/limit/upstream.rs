@@ -105,6 +105,7 @@ impl Permit {
         for (rule, account, charge) in self.entries() {
             let Some(upstream) = rule.upstream.as_ref().filter(|_| rule.is_first(account)) else { continue };
             let Some(lasts) = refused(&upstream.refusal) else { continue };
+            rule.counts.pauses.increment();
             tracing::warn!(upstream = %rule.name, seconds = lasts.as_secs(), "an upstream has refused and is left alone");
             held.push((charge.clone(), lasts));
         }

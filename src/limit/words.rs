@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use super::counts::Reason;
 use super::queue::Turned;
 use super::rules::{Account, Bill, Rule, Rules, Unit};
 use crate::config::Rate;
@@ -25,7 +26,7 @@ const LONGEST_NAME: usize = 64;
 /// Where nobody knows when a slot will be free: soon.
 const SOON: Duration = Duration::from_secs(1);
 
-/// The refusal of a charge.
+/// The refusal of a charge, which is counted.
 pub fn refusal(
     rules: &Rules,
     bill: &Bill,
@@ -43,6 +44,8 @@ pub fn refusal(
         Unit::Running(most, _) => (u64::from(most), None),
         Unit::Pause => (0, None),
     };
+    let can_block = account.budget.block.is_some();
+    rule.counts.refuse(Reason::of(account.unit, standing.blocked, can_block, turned));
     let reason = reason((rule, account), standing, turned);
     Cause::Limited(Box::new(Limited {
         name: rule.name.clone(),

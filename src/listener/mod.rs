@@ -34,6 +34,7 @@ pub use worker::{Plan, Worker};
 use crate::drain::{Drain, Phase};
 use crate::exchange::Hop;
 use crate::identify::Connection;
+use crate::meter::Counter;
 
 /// Connections that wait to be accepted, in the kernel.
 const BACKLOG: i32 = 1024;
@@ -45,6 +46,7 @@ const REST: Duration = Duration::from_millis(50);
 pub struct Workers {
     workers: Vec<Worker>,
     connections: Arc<AtomicUsize>,
+    accepted: Counter,
     admission: Arc<Admission>,
     /// How many listeners are open.
     open: watch::Sender<usize>,
@@ -74,7 +76,7 @@ impl Workers {
         let open = watch::Sender::new(0);
         let start = |(number, plan)| Worker::start(number, plan, &connections, open.subscribe());
         let workers = plans.into_iter().enumerate().map(start).collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { workers, connections, admission, open })
+        Ok(Self { workers, connections, accepted: Counter::default(), admission, open })
     }
 
     /// Takes new rules for who is let in.
@@ -109,6 +111,7 @@ impl Workers {
     }
 
     fn place(&self, stream: TcpStream, connection: Connection, door: Door) {
+        self.accepted.increment();
         let words = if door.tls { Words::None } else { Words::Http };
         let Some(inside) = self.admission.admit((&stream, words), connection.peer, self.connections()) else { return };
         let Some(worker) = self.workers.iter().min_by_key(|worker| worker.connections()) else { return };
@@ -126,6 +129,12 @@ impl Workers {
             }
         };
         drop(tokio::time::timeout(deadline, done).await);
+    }
+
+    /// How many client connections the system has let in, those that were refused then included.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.get()
     }
 
     /// How many client connections are open.

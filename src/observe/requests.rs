@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::metrics::{Collect, Kind, Metric, Page, REQUESTS};
+use super::metrics::{Collect, Kind, Metric, Page, REQUESTS, SHORT};
 use super::tally::{Counts, Tallies, Times};
 use super::trail::Outcome;
 use crate::fleet::Fleet;
@@ -41,7 +41,7 @@ pub const BACKEND_DURATION: Metric = Metric {
 /// How long they took here.
 pub const OWN_DURATION: Metric = Metric {
     name: "moorline_request_own_duration_seconds",
-    kind: REQUESTS,
+    kind: SHORT,
     labels: &["pool", "method"],
     help: "Moorline's part: from the end of a request's body to the beginning of its answer, without what backends took",
     advice: "It holds waits for a turn (limits), for the store, and for a session that moves. High without these: this machine is short of CPU.",

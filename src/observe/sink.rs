@@ -78,6 +78,11 @@ impl Sink {
         }
     }
 
+    /// Lines that were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
     /// Hands a line over, or drops it if too many wait.
     pub fn write(&self, line: String) {
         if self.orders.try_send(Order::Write(line)).is_err() {

@@ -2,6 +2,7 @@
 //! its epoch, so that of all requests and all instances one does the work. It stands between the stations and the walk, for it
 //! asks all of them; it relays nothing to clients.
 
+mod counts;
 mod replay;
 
 use std::sync::Arc;
@@ -19,10 +20,11 @@ use crate::names::BackendId;
 use crate::reject::Cause;
 use crate::relay::{Relay, message};
 use crate::route::Route;
-use crate::session::{Abandoned, Sessions, Turn};
+use crate::session::{Abandoned, Ending, Sessions, Turn};
 use crate::store::{Berth, MoverId, Record};
 use crate::tasks;
 use crate::wire::Outgoing;
+pub use counts::{Counts, Fate};
 use replay::Replayed;
 
 /// How often whoever waits for somebody else's move looks whether it is done.
@@ -57,6 +59,8 @@ pub struct Rehome {
     pub clock: Clock,
     /// Names moves.
     pub chance: Chance,
+    /// The moves that were made.
+    pub counts: Arc<Counts>,
 }
 
 /// What happened to a session's request at its berth.
@@ -93,7 +97,7 @@ impl From<Cause> for Stop {
 }
 
 /// Why a session is moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Why {
     /// Its backend is lost.
     Lost,
@@ -101,6 +105,21 @@ pub enum Why {
     Forgotten,
     /// On purpose, while nothing of it is in flight.
     Parting,
+}
+
+impl Why {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Lost, Self::Forgotten, Self::Parting];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Forgotten => "forgotten",
+            Self::Parting => "parting",
+        }
+    }
 }
 
 /// One move.
@@ -195,7 +214,7 @@ impl Rehome {
             match turn {
                 Turn::Moved => return Ok(()),
                 Turn::Never(Cause::SessionLost) => {
-                    self.sessions.give_up(task.moored).await;
+                    self.sessions.give_up(task.moored, Ending::Lost).await;
                     return Err(Cause::SessionLost.into());
                 }
                 Turn::Never(cause) => return Err(cause.into()),
@@ -204,7 +223,10 @@ impl Rehome {
                     return Err(Cause::NoBackend.into());
                 }
                 Turn::Yours(record) => {
+                    let began = self.clock.now();
                     let moved = self.offer(task, &record).await;
+                    let took = self.clock.now().saturating_duration_since(began);
+                    self.counts.count(task.pool.id, task.why, &moved, took);
                     if moved.is_err() {
                         self.sessions.stay(task.moored, mover).await;
                     }
@@ -246,7 +268,7 @@ impl Rehome {
         }
         if worse {
             // Whoever is there cannot be what the client was promised.
-            self.sessions.give_up(task.moored).await;
+            self.sessions.give_up(task.moored, Ending::Lost).await;
             return Err(Cause::SessionLost.into());
         }
         Err(Cause::NoBackend.into())
@@ -292,13 +314,13 @@ impl Rehome {
         if !is_gone {
             return Cause::NoBackend;
         }
-        self.sessions.give_up(moored).await;
+        self.sessions.give_up(moored, Ending::Lost).await;
         Cause::SessionLost
     }
 
     /// The client ends a session whose backend is not there: it ends all the same.
     async fn goodbye(&self, moored: &Arc<Moored>) -> Stop {
-        self.sessions.give_up(moored).await;
+        self.sessions.give_up(moored, Ending::Deleted).await;
         Stop::Answered(empty(StatusCode::OK))
     }
 

@@ -33,7 +33,7 @@ pub use late::{News, Rest};
 pub use mend::{Mend, Mended};
 pub use scale::{Fate, Weigh};
 pub use sent::{Lost, Sent};
-pub use streams::Streams;
+pub use streams::{Kind as StreamKind, Streams};
 
 use crate::clock::Clock;
 use crate::config::{HostPolicy, PoolSettings};
@@ -50,7 +50,7 @@ use events::Events;
 use late::Late;
 use listen::Hub;
 use signal::{Signal, Watch, Welcome};
-use streams::Open;
+use streams::{Kind, Open};
 use usable::{check, has_type, is_stream, looks_inside};
 
 /// A plain answer up to this size is waited for, so that a broken one can still be refused properly.
@@ -138,7 +138,8 @@ impl Relay {
         let backend = &heading.backend;
         let mut hold = Hold::new(backend, moored);
         if matches!(exchange.ask, Ask::Stream) {
-            hold.stands(self.streams.open(&exchange.caller, &self.settings.load()).map_err(Lost::Failed)?);
+            let open = self.streams.open(Kind::Session, &exchange.caller, &self.settings.load());
+            hold.stands(open.map_err(Lost::Failed)?);
         }
         if let Some(late) = self.late_reply(exchange, outgoing, heading) {
             return Ok(Sent { answer: late, rest: None, hold, mark: heading.mark(), weigh: None });
@@ -338,7 +339,7 @@ impl Relay {
         let settings = self.settings.load_full();
         let pool = Arc::clone(&exchange.pool.settings());
         let wire = self.wire(&exchange.pool, &pool);
-        let open = self.streams.open(&exchange.caller, &settings)?;
+        let open = self.streams.open(Kind::Listen, &exchange.caller, &settings)?;
         self.hub
             .listen((exchange, outgoing, introduce), (&wire, open), &settings, &self.look_after(Some(exchange)))
             .await

@@ -2,6 +2,7 @@
 //! sealed ids, the sessions that this instance knows, and the catalogue. It never talks to a backend and never chooses one.
 
 mod catalogue;
+mod counts;
 mod moving;
 mod rounds;
 mod settle;
@@ -17,6 +18,7 @@ use dashmap::{DashMap, Entry};
 use http::HeaderValue;
 
 pub use catalogue::Catalogue;
+pub use counts::{Counts, Ending};
 pub use moving::Turn;
 pub use token::Claim;
 pub use upkeep::Abandoned;
@@ -51,6 +53,7 @@ pub struct Sessions {
     /// Held by whoever asks for the ring because of an id under a key that is not known here.
     ring_asked: tokio::sync::Mutex<()>,
     watcher: Box<dyn Fn(&Event) + Send + Sync>,
+    counts: Counts,
 }
 
 /// Something that happened to a session, for whoever watches (the demo, later the dashboard).
@@ -141,6 +144,7 @@ impl Sessions {
             rounds: AtomicU64::new(0),
             ring_asked: tokio::sync::Mutex::default(),
             watcher: parts.watcher,
+            counts: Counts::default(),
         };
         sessions.take_stock().await?;
         Ok(sessions)
@@ -163,6 +167,12 @@ impl Sessions {
     #[must_use]
     pub const fn catalogue(&self) -> &Catalogue {
         &self.catalogue
+    }
+
+    /// How many sessions began and ended.
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// How many sessions this instance knows.
@@ -234,7 +244,7 @@ impl Sessions {
                 Ok(_) => {}
             }
         }
-        self.end(session).await;
+        self.end(session, Ending::Expired).await;
         Err(Cause::SessionUnknown)
     }
 
@@ -324,19 +334,20 @@ impl Sessions {
     }
 
     /// Ends a session everywhere that this instance reaches. A tombstone keeps it ended.
-    pub async fn end(&self, moored: &Moored) {
+    pub async fn end(&self, moored: &Moored, why: Ending) {
         let until = moored.issued.saturating_add(self.settings.load().lifetime.as_secs());
         if let Err(error) = self.store.end(moored.id, until).await {
             tracing::warn!(session = %moored.id, %error, "the end of a session could not be stored");
         }
-        self.forget(moored);
+        self.forget(moored, why);
     }
 
-    fn forget(&self, moored: &Moored) {
+    fn forget(&self, moored: &Moored, why: Ending) {
         moored.end();
         if self.known.remove(&moored.id).is_none() {
             return;
         }
+        self.counts.ended.of((moored.pool, why)).increment();
         self.count_out(moored.caller);
         let berth = moored.berth();
         if let Some(backend) = self.backend_of(moored, &berth) {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Sessions;
+use super::{Ending, Sessions};
 use crate::exchange::Moored;
 use crate::names::Mark;
 use crate::reject::Cause;
@@ -68,7 +68,7 @@ impl Sessions {
     async fn gone(&self, moored: &Arc<Moored>) -> Turn {
         match self.store.load(moored.id).await {
             Ok(Lookup::Ended) => {
-                self.forget(moored);
+                self.forget(moored, Ending::Elsewhere);
                 Turn::Never(Cause::SessionUnknown)
             }
             Ok(Lookup::Live(_)) => Turn::Theirs,
@@ -101,7 +101,7 @@ impl Sessions {
                 Ok(theirs == berth)
             }
             Ok(Moved::Gone) => {
-                self.forget(moored);
+                self.forget(moored, Ending::Elsewhere);
                 Err(Cause::SessionUnknown)
             }
             Err(error) => {
@@ -124,8 +124,8 @@ impl Sessions {
     }
 
     /// A session that nothing can keep alive.
-    pub async fn give_up(&self, moored: &Arc<Moored>) {
-        self.end(moored).await;
+    pub async fn give_up(&self, moored: &Arc<Moored>, why: Ending) {
+        self.end(moored, why).await;
     }
 }
 

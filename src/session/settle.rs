@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use memchr::memmem;
 
 use super::token::Packed;
-use super::{Claim, Event, Sessions, rounds};
+use super::{Claim, Ending, Event, Sessions, rounds};
 use crate::exchange::{Act, Answer, Ask, Call, Exchange, Heading, Lesson, Moored, Said};
 use crate::mcp::dialect::is_unknown_session;
 use crate::mcp::frame::peek_frame;
@@ -70,7 +70,7 @@ impl Sessions {
         let gone = (!answer.status.is_success() || may_speak_of_sessions(body))
             && is_unknown_session(answer.status.as_u16(), body);
         if matches!(exchange.ask, Ask::Goodbye) && (gone || answer.status.is_success()) {
-            Box::pin(self.end(moored)).await;
+            Box::pin(self.end(moored, Ending::Deleted)).await;
             return Ok(None);
         }
         if gone {
@@ -111,6 +111,7 @@ impl Sessions {
             return Err(Cause::StoreAway);
         }
         exchange.pool.learn_that_it_keeps_sessions();
+        self.counts.opened.of(moored.pool).increment();
         let moored = self.remember(moored);
         let value = HeaderValue::from_str(&id).map_err(|_| Cause::StoreAway)?;
         answer.headers.insert(MCP_SESSION_ID, value);

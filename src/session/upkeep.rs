@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::{Claim, Event, Sessions, new_key, unlock};
+use super::{Claim, Ending, Event, Sessions, new_key, unlock};
 use crate::config::SessionSettings;
 use crate::exchange::{Moored, Opened};
 use crate::names::{BackendId, PoolId, SessionId};
@@ -67,7 +67,7 @@ impl Sessions {
         }
         self.fetch_records().await;
         let expired = self.expire(now, round, &settings).await;
-        expired.iter().for_each(|(id, _)| self.let_go(*id));
+        expired.iter().for_each(|(id, _)| self.let_go(*id, Ending::Expired));
         self.forget_expired(now, &settings);
         self.recount();
         if self.store.is_shared() && round.is_multiple_of(RING_EVERY) {
@@ -96,7 +96,7 @@ impl Sessions {
                     moored.was_opened(record.journal.open);
                     self.learn(&moored, &record.berth);
                 }
-                Ok(Lookup::Ended) => self.let_go(moored.id),
+                Ok(Lookup::Ended) => self.let_go(moored.id, Ending::Elsewhere),
                 Ok(Lookup::Unknown) => {}
                 Err(_) => return,
             }
@@ -130,7 +130,7 @@ impl Sessions {
     fn take_news(&self, id: SessionId, lookup: &Lookup) {
         match lookup {
             Lookup::Live(record) => self.moved_elsewhere(id, &record.berth),
-            Lookup::Ended => self.let_go(id),
+            Lookup::Ended => self.let_go(id, Ending::Elsewhere),
             // What its id tells is enough to go on.
             Lookup::Unknown => {}
         }
@@ -140,7 +140,7 @@ impl Sessions {
     /// this instance made and that did not stand.
     pub async fn hear(&self, notice: Notice) -> Vec<Abandoned> {
         match notice {
-            Notice::Ended(id) => self.let_go(id),
+            Notice::Ended(id) => self.let_go(id, Ending::Elsewhere),
             Notice::Moved(id, berth) => self.moved_elsewhere(id, &berth),
             Notice::Keys => self.refresh_ring().await,
             // About backends, and not for this station.
@@ -179,7 +179,7 @@ impl Sessions {
         };
         let gone: Vec<_> =
             self.known.iter().filter(|moored| expired(moored)).map(|moored| Arc::clone(&moored)).collect();
-        gone.iter().for_each(|moored| self.forget(moored));
+        gone.iter().for_each(|moored| self.forget(moored, Ending::Expired));
     }
 
     /// Counts anew how many sessions lie at each backend: backends come and go while their sessions stay.
@@ -204,11 +204,11 @@ impl Sessions {
         }
     }
 
-    fn let_go(&self, id: SessionId) {
+    fn let_go(&self, id: SessionId, why: Ending) {
         let moored = self.known.get(&id).map(|moored| Arc::clone(&moored));
         if let Some(moored) = moored {
             self.leave_behind(&moored, &moored.berth());
-            self.forget(&moored);
+            self.forget(&moored, why);
         }
     }
 

@@ -15,6 +15,7 @@ pub mod disk;
 mod far;
 pub mod keys;
 mod map;
+pub mod measured;
 pub mod memory;
 #[cfg(test)]
 mod model;

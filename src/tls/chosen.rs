@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use x509_cert::Certificate;
@@ -13,7 +14,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use super::TlsError;
-use super::files::useless;
+use super::files::{chain, useless};
 
 type Keys = Vec<Arc<CertifiedKey>>;
 
@@ -38,8 +39,7 @@ pub(super) struct Facts {
 /// Reads what a certificate says of itself.
 pub(super) fn facts(path: &Path, key: &CertifiedKey) -> Result<Facts, TlsError> {
     let bad = |error: x509_cert::der::Error| useless(path, "certificate", error.to_string());
-    let first = key.cert.first().ok_or_else(|| useless(path, "certificate", "there is none in it"))?;
-    let certificate = Certificate::from_der(first).map_err(bad)?;
+    let certificate = first_of(path, &key.cert)?;
     let read = certificate.tbs_certificate();
     let alternative = read.get_extension::<SubjectAltName>().map_err(bad)?;
     let names = alternative.iter().flat_map(|(_, names)| &names.0).filter_map(|name| match name {
@@ -48,6 +48,20 @@ pub(super) fn facts(path: &Path, key: &CertifiedKey) -> Result<Facts, TlsError> 
     });
     let ends = read.validity().not_after;
     Ok(Facts { names: names.collect(), ends: (ends.to_unix_duration().as_secs(), ends.to_date_time().to_string()) })
+}
+
+/// Until when the first certificate in a file is valid, in seconds since 1970.
+///
+/// # Errors
+/// [`TlsError`] where there is none, or it cannot be read.
+pub fn ends(path: &Path) -> Result<u64, TlsError> {
+    let certificate = first_of(path, &chain(path)?)?;
+    Ok(certificate.tbs_certificate().validity().not_after.to_unix_duration().as_secs())
+}
+
+fn first_of(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Certificate, TlsError> {
+    let first = chain.first().ok_or_else(|| useless(path, "certificate", "there is none in it"))?;
+    Certificate::from_der(first).map_err(|error| useless(path, "certificate", error.to_string()))
 }
 
 impl Chosen {
@@ -85,7 +99,7 @@ impl ResolvesServerCert for Chosen {
 
 #[cfg(test)]
 mod tests {
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::pki_types::PrivateKeyDer;
 
     use super::*;
 

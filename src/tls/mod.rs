@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
+pub use chosen::ends;
 pub use client::Client;
 pub use files::Fingerprint;
 pub use server::server;

@@ -176,7 +176,7 @@ pub fn look(admin: &Admin, moved: u64) -> Look {
     Look {
         at: admin.clock.unix_millis(),
         totals: admin.tallies.totals(),
-        refusals: admin.metrics.refusals.all().collect::<BTreeMap<_, _>>(),
+        refusals: admin.survey.observe.metrics().refusals.all().collect::<BTreeMap<_, _>>(),
         moved,
         sessions: admin.sessions.count(),
         in_flight: in_flight.sum(),

@@ -5,8 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as model;
 
-use super::histogram::{Exemplar, Snapshot};
-use super::scale::{SCHEMA, ZERO_THRESHOLD};
+use crate::meter::scale::{SCHEMA, ZERO_THRESHOLD};
+use crate::meter::{Exemplar, Snapshot};
 
 /// The description of a metric: `docs/metrics.md` is made of it.
 #[derive(Debug)]
@@ -187,16 +187,17 @@ fn spans(snapshot: &Snapshot) -> (Vec<model::BucketSpan>, Vec<i64>) {
     (spans, deltas)
 }
 
-/// The bounds of classic buckets for what takes a request's time: 0.2 ms to 64 s.
-pub const REQUESTS: Kind = Kind::Histogram(&[-12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 4, 6]);
+/// What takes a request's time: classic buckets from 0.5 ms to 64 s.
+pub const REQUESTS: Kind = Kind::Histogram(&[-11, -9, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 4, 6]);
 
-/// The same for what takes a little: 0.03 ms to 1 s.
-pub const SHORT: Kind = Kind::Histogram(&[-15, -14, -13, -12, -11, -10, -9, -8, -6, -4, -2, 0]);
+/// What takes little: classic buckets from 0.06 ms to 1 s.
+pub const SHORT: Kind = Kind::Histogram(&[-14, -13, -12, -11, -10, -9, -8, -6, -4, -2, 0]);
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Format, Histogram};
+    use super::super::Format;
     use super::*;
+    use crate::meter::Histogram;
 
     const COUNTED: Metric = Metric {
         name: "moorline_things_total",
@@ -227,8 +228,8 @@ mod tests {
             histogram.observe(Duration::from_micros(micros));
         }
         let took = Duration::from_micros(999_000);
-        histogram.keep(Exemplar { trace: 0xabc, took, at: 1_700_000_000_250 });
-        page.family(&TOOK).histogram(&["a"], &histogram.snapshot());
+        let exemplars = vec![(0, Exemplar { trace: 0xabc, took, at: 1_700_000_000_250 })];
+        page.family(&TOOK).histogram(&["a"], &Snapshot { exemplars, ..histogram.snapshot() });
         page
     }
 

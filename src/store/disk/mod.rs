@@ -53,6 +53,12 @@ impl Disk {
         Ok(Self { held, writer })
     }
 
+    /// Whether the last commit failed, and nothing is written until it is tried again.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.writer.ready().is_err()
+    }
+
     /// Makes a change in the map and waits until what stands under the id then is on the disk. Also a change that
     /// changed nothing waits, for what it saw may be another's that is not written yet.
     async fn change<T>(

@@ -49,6 +49,7 @@ use super::{
 };
 use crate::clock::Chance;
 use crate::config::{RedisPlace, RedisUrl};
+use crate::meter::Counter;
 use crate::names::{Epoch, InstanceId, SessionId};
 use crate::tasks;
 
@@ -80,6 +81,8 @@ pub struct Redis {
     /// Whether one script may only have keys of one hash slot: in a Cluster.
     scattered: bool,
     inbox: Inbox<Notice>,
+    /// News of others that could not be delivered.
+    lost: Arc<Counter>,
     /// Milliseconds after which a session's keys fall.
     ttl: String,
     chance: Chance,
@@ -98,6 +101,7 @@ impl Redis {
         let names = Names::new(options.prefix, url.database);
         let (supervisor, routes) = Supervisor::new(&url.place, Arc::clone(&dialer), Arc::clone(&alarm));
         let (inbox, sender) = Inbox::new();
+        let lost = Arc::<Counter>::default();
         let mut background = Vec::new();
         let sentinels = supervisor.sentinels();
         if !sentinels.is_empty() {
@@ -105,14 +109,26 @@ impl Redis {
             background.push(tasks::spawn("redis sentinels", watch));
         }
         let channel = news::notices(names.channel(), own);
-        let listener = Listener { dialer: Arc::clone(&dialer), routes: routes.clone(), channel, inbox: sender };
+        let listener = Listener {
+            dialer: Arc::clone(&dialer),
+            routes: routes.clone(),
+            channel,
+            inbox: sender,
+            lost: Arc::clone(&lost),
+        };
         background.push(tasks::spawn("redis listener", listener.run()));
         background.push(tasks::spawn("redis supervisor", supervisor.run()));
         let line = Arc::new(Line::new(routes, alarm, options.timeout, background));
         let ttl = (options.lifetime + GRACE).as_millis().to_string();
         tracing::debug!(store = %url, "connecting");
         let scattered = matches!(url.place, RedisPlace::Cluster(_));
-        Ok(Self { line, dialer, names, own, scattered, inbox, ttl, chance })
+        Ok(Self { line, dialer, names, own, scattered, inbox, lost, ttl, chance })
+    }
+
+    /// How much news of other instances was lost because too much waited.
+    #[must_use]
+    pub const fn lost(&self) -> &Arc<Counter> {
+        &self.lost
     }
 
     /// Whether somebody could be connected to, waiting for that for `within` at most. For the start of the process.

@@ -13,6 +13,7 @@ use super::dial::{Address, Dialer};
 use super::routes::Routes;
 use super::trouble::Trouble;
 use crate::clock::Chance;
+use crate::meter::Counter;
 use crate::names::{BackendId, Epoch, InstanceId, SessionId};
 use crate::store::{Berth, Notice};
 
@@ -128,6 +129,8 @@ pub(super) struct Listener<T> {
     pub channel: Channel<T>,
     /// Where it goes.
     pub inbox: mpsc::Sender<T>,
+    /// What could not be delivered.
+    pub lost: Arc<Counter>,
 }
 
 impl<T> Listener<T> {
@@ -206,6 +209,7 @@ impl<T> Listener<T> {
 
     fn deliver(&self, said: T) {
         if self.inbox.try_send(said).is_err() {
+            self.lost.increment();
             tracing::debug!(channel = self.channel.name, "news were lost: too many wait");
         }
     }

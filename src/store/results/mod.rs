@@ -98,6 +98,8 @@ pub struct Usage {
     pub bytes: u64,
     /// What they may take, in bytes.
     pub most: u64,
+    /// Results that had to make room for others, since the start.
+    pub dropped: u64,
 }
 
 /// Where results are kept: a first level on this instance, and a second one where instances share a store.

@@ -6,12 +6,14 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
+use smallvec::SmallVec;
 
 use super::forgotten::Forgotten;
 use super::{Claim, Entry, Key, Lead, Results, Stamp, Tag, Usage};
 use crate::clock::Clock;
+use crate::meter::Counter;
 use crate::store::{Answer, BoxFuture};
 
 /// What a result takes beside its own bytes: what is said of it (160 bytes), the counts of its bytes (32), the header that
@@ -35,12 +37,27 @@ const SHARDS: u64 = 64;
 pub struct Near {
     /// Sharded, and bounded by weight; dropped is what was asked for least of late (CLOCK-Pro, Jiang, Chen and Zhang 2005). A
     /// shard is locked for one look, which others may share, or one insertion.
-    kept: Cache<Key, Arc<Entry>, Weight>,
+    kept: Cache<Key, Arc<Entry>, Weight, DefaultHashBuilder, Dropping>,
     forgotten: Forgotten,
     /// What a single result may weigh.
     largest: u64,
     most: u64,
+    dropped: Arc<Counter>,
     clock: Clock,
+}
+
+/// Counts what has to make room.
+#[derive(Clone, Debug)]
+struct Dropping(Arc<Counter>);
+
+impl Lifecycle<Key, Arc<Entry>> for Dropping {
+    /// What was dropped: it is let go of when no shard is locked any more.
+    type RequestState = SmallVec<[Arc<Entry>; 2]>;
+
+    fn on_evict(&self, state: &mut Self::RequestState, _key: Key, entry: Arc<Entry>) {
+        self.0.increment();
+        state.push(entry);
+    }
 }
 
 /// How much a result takes, in bytes.
@@ -73,9 +90,10 @@ impl Near {
             .weight_capacity(room)
             .build()
             .expect("both capacities are set");
-        let kept = Cache::with_options(options, Weight, DefaultHashBuilder::default(), DefaultLifecycle::default());
+        let dropped = Arc::<Counter>::default();
+        let kept = Cache::with_options(options, Weight, DefaultHashBuilder::default(), Dropping(Arc::clone(&dropped)));
         let largest = (room / LARGEST_PART).min(kept.shard_capacity() / 2);
-        Self { kept, forgotten: Forgotten::new(), largest, most: most_bytes, clock }
+        Self { kept, forgotten: Forgotten::new(), largest, most: most_bytes, dropped, clock }
     }
 
     /// What was forgotten.
@@ -157,7 +175,12 @@ impl Results for Near {
     fn usage(&self) -> Usage {
         let index = self.kept.memory_used();
         let index = index.entries as u64 + index.map as u64;
-        Usage { entries: self.kept.len(), bytes: self.kept.weight() + index, most: self.most }
+        Usage {
+            entries: self.kept.len(),
+            bytes: self.kept.weight() + index,
+            most: self.most,
+            dropped: self.dropped.get(),
+        }
     }
 }
 

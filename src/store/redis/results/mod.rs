@@ -44,7 +44,13 @@ impl Redis {
         let (inbox, sender) = Inbox::new();
         let name = names.results_channel();
         let channel = Channel { name: name.clone(), read: Box::new(form::read_news), opening: |_| Some(News::Gap) };
-        let listener = Listener { dialer: Arc::clone(&self.dialer), routes: line.watch(), channel, inbox: sender };
+        let listener = Listener {
+            dialer: Arc::clone(&self.dialer),
+            routes: line.watch(),
+            channel,
+            inbox: sender,
+            lost: Arc::clone(&self.lost),
+        };
         let listener = tasks::spawn("redis results listener", listener.run());
         RedisResults { line, names, channel: name, inbox, compress, _listener: listener }
     }

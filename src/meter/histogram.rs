@@ -4,18 +4,15 @@
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::scale::{self, BUCKETS, LONGER, OCTAVES};
+use super::scale::{self, BUCKETS, LONGER};
 use super::sharded::Sharded;
 
 /// A histogram of durations.
 #[derive(Debug, Default)]
 pub struct Histogram {
     cells: Sharded<Cells>,
-    /// Made when the first one is kept.
-    exemplars: OnceLock<Box<Exemplars>>,
 }
 
 /// One thread's copy: 1.9 KiB.
@@ -25,11 +22,6 @@ struct Cells {
     /// Whole microseconds.
     sum: AtomicU64,
 }
-
-/// The latest one of each power of two, and of all that is longer. Each mutex guards one; it is taken for traced requests alone, of
-/// which there are few, and whoever finds it taken leaves it.
-#[derive(Debug)]
-struct Exemplars([Mutex<Option<Exemplar>>; OCTAVES + 1]);
 
 /// An observation that can be looked up elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +41,7 @@ pub struct Snapshot {
     pub buckets: [u64; BUCKETS],
     /// All durations together, in seconds.
     pub sum: f64,
-    /// The latest traced observation in each power of two, and of all that is longer.
+    /// The latest traced observation in each power of two, where any was kept.
     pub exemplars: Vec<(usize, Exemplar)>,
 }
 
@@ -60,15 +52,6 @@ impl Histogram {
         let cells = self.cells.mine();
         cells.buckets[scale::bucket_of(micros)].fetch_add(1, Ordering::Relaxed);
         cells.sum.fetch_add(micros, Ordering::Relaxed);
-    }
-
-    /// Keeps an exemplar of a duration that was observed.
-    pub fn keep(&self, exemplar: Exemplar) {
-        let octave = scale::octave_of(scale::bucket_of(micros(exemplar.took)));
-        let exemplars = self.exemplars.get_or_init(Box::default);
-        if let Ok(mut place) = exemplars.0[octave].try_lock() {
-            *place = Some(exemplar);
-        }
     }
 
     /// What it holds now. Whoever observes meanwhile may be counted already and not yet be in the sum.
@@ -82,15 +65,7 @@ impl Histogram {
             }
             micros = micros.wrapping_add(cells.sum.load(Ordering::Relaxed));
         }
-        let exemplars = self.exemplars.get().map(|exemplars| exemplars.all()).unwrap_or_default();
-        Snapshot { buckets, sum: micros as f64 / 1e6, exemplars }
-    }
-}
-
-impl Exemplars {
-    fn all(&self) -> Vec<(usize, Exemplar)> {
-        let one = |place: &Mutex<Option<Exemplar>>| *place.lock().unwrap_or_else(PoisonError::into_inner);
-        self.0.iter().enumerate().filter_map(|(octave, place)| Some((octave, one(place)?))).collect()
+        Snapshot { buckets, sum: micros as f64 / 1e6, exemplars: Vec::new() }
     }
 }
 
@@ -117,12 +92,6 @@ impl Snapshot {
 impl Default for Cells {
     fn default() -> Self {
         Self { buckets: array::from_fn(|_| AtomicU64::new(0)), sum: AtomicU64::new(0) }
-    }
-}
-
-impl Default for Exemplars {
-    fn default() -> Self {
-        Self(array::from_fn(|_| Mutex::new(None)))
     }
 }
 
@@ -169,16 +138,5 @@ mod tests {
             assert_eq!(snapshot.within(exponent), snapshot.buckets[0] + native(exponent), "2^{exponent} s");
         }
         assert_eq!(snapshot.exponential().last(), Some((97, 1)));
-    }
-
-    #[test]
-    fn the_latest_exemplar_of_each_power_of_two_is_kept() {
-        let histogram = Histogram::default();
-        let exemplar = |trace, millis| Exemplar { trace, took: Duration::from_millis(millis), at: 5 };
-        for one in [exemplar(1, 100), exemplar(2, 110), exemplar(3, 3000)] {
-            histogram.keep(one);
-        }
-        let kept: Vec<_> = histogram.snapshot().exemplars.into_iter().map(|(_, one)| one.trace).collect();
-        assert_eq!(kept, [2, 3]);
     }
 }
