@@ -105,6 +105,24 @@ install_valkey() {
     "$place/usr/bin/valkey-server" --version >/dev/null || fail "the valkey that was unpacked does not run here"
 }
 
+# For promtool, and for one that scrapes in a test. Only unpacked: installed, it would be a service.
+install_prometheus() {
+    local place="$PWD/$tools/prometheus" work
+    has apt-get || fail "missing: prometheus and promtool; no apt-get here, install them by hand"
+    work=$(mktemp -d)
+    say "unpacking prometheus into $tools/prometheus"
+    if ! (cd "$work" && apt-get -o APT::Sandbox::User=root download -qq prometheus 2>/dev/null); then
+        # The lists may never have been fetched.
+        as_root apt-get update -qq || true
+        (cd "$work" && apt-get -o APT::Sandbox::User=root download -qq prometheus) || fail "no prometheus: install it by hand"
+    fi
+    rm -rf "$place"
+    mkdir -p "$place"
+    dpkg-deb -x "$work"/prometheus_*.deb "$place"
+    rm -rf "$work"
+    "$place/usr/bin/promtool" --version >/dev/null 2>&1 || fail "the promtool that was unpacked does not run here"
+}
+
 install_rust_components() {
     has cargo || fail "no cargo: install Rust from https://rustup.rs"
     local missing=()
@@ -116,12 +134,13 @@ install_rust_components() {
     rustup component add "${missing[@]}"
 }
 
-export PATH="$PWD/$tools/node_modules/.bin:$PATH:$PWD/$tools/valkey/usr/bin"
+export PATH="$PWD/$tools/node_modules/.bin:$PATH:$PWD/$tools/valkey/usr/bin:$PWD/$tools/prometheus/usr/bin"
 install_rust_components
 read -ra packages <<<"$(missing_packages)"
 if [ "${#packages[@]}" -gt 0 ]; then install_without_services "${packages[@]}"; fi
 node_is_fit || install_node
 has valkey-server || install_valkey
+{ has prometheus && has promtool; } || install_prometheus
 say "node $(node --version), $(python3 --version), $(redis-server --version | cut -d" " -f1-3), $(valkey-server --version | cut -d" " -f1-3), $(cargo --version)"
 tests/sdk/install.sh
 tests/oauth/install.sh
