@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
+use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
@@ -26,6 +27,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Told<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        // Who says nothing means an object without members.
+        if request.body().is_end_stream() {
+            return read(b"{}");
+        }
         if !request.headers().get(CONTENT_TYPE).is_some_and(is_json) {
             let words = "send a JSON object: Content-Type: application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", words));
@@ -40,9 +45,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Told<T> {
             }
             None => Problem::malformed("the body broke off"),
         })?;
-        let told = serde_json::from_slice(&body.to_bytes());
-        told.map(Self).map_err(|error| Problem::malformed(format!("the body is not understood: {error}")))
+        read(&body.to_bytes())
     }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<Told<T>, Problem> {
+    let told = serde_json::from_slice(body);
+    told.map(Told).map_err(|error| Problem::malformed(format!("the body is not understood: {error}")))
 }
 
 /// A name in the path.

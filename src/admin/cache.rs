@@ -13,8 +13,9 @@ use super::asked::Told;
 use super::backends::unknown_pool;
 use super::bounded::in_time;
 use super::problem::Problem;
+use super::sessions::session_id;
 use crate::cache::Purge;
-use crate::names::{PoolId, SessionId};
+use crate::names::PoolId;
 
 /// What one order may name at most.
 const MOST_NAMED: usize = 256;
@@ -84,7 +85,7 @@ fn read(admin: &Admin, what: What) -> Result<Purge, Problem> {
     Ok(Purge {
         all: what.all,
         pools: what.pools.iter().map(|name| pool(admin, name)).collect::<Result<_, _>>()?,
-        sessions: what.sessions.iter().map(|id| session(id)).collect::<Result<_, _>>()?,
+        sessions: what.sessions.iter().map(|id| session_id(id)).collect::<Result<_, _>>()?,
         tools: what.tools,
         callers: what.callers,
         tags: what.tags,
@@ -95,10 +96,4 @@ fn pool(admin: &Admin, name: &str) -> Result<PoolId, Problem> {
     let pools = admin.fleet.pools();
     let found = pools.iter().find(|pool| pool.settings().name == name);
     found.map(|pool| pool.id).ok_or_else(unknown_pool)
-}
-
-fn session(text: &str) -> Result<SessionId, Problem> {
-    let hex = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let id = u128::from_str_radix(text, 16).ok().filter(|_| hex).map(SessionId);
-    id.ok_or_else(|| Problem::malformed("a session's name, as in logs, has 32 hex digits"))
 }

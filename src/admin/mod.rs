@@ -14,6 +14,10 @@ mod limits;
 mod pages;
 mod probes;
 mod problem;
+mod reload;
+mod session_view;
+mod sessions;
+mod top;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -32,6 +36,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub use gate::Gate;
 pub use instance::Identity;
+pub use reload::{NotReloaded, Order as ReloadOrder, Reloaded, Reloads};
 
 use feed::Feed;
 
@@ -42,6 +47,7 @@ use crate::fleet::Fleet;
 use crate::limit::Limit;
 use crate::listener::{Doors, Workers};
 use crate::observe::tally::Tallies;
+use crate::rehome::Rehome;
 use crate::session::Sessions;
 use crate::survey::Survey;
 use crate::tasks::Crew;
@@ -62,6 +68,10 @@ pub struct Admin {
     pub fleet: Arc<Fleet>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
+    /// Moves sessions.
+    pub rehome: Arc<Rehome>,
+    /// What was counted of requests.
+    pub tallies: Arc<Tallies>,
     /// The cache.
     pub cache: Arc<Cache>,
     /// The limits.
@@ -76,10 +86,10 @@ pub struct Admin {
     pub gate: Gate,
     /// What this instance is.
     pub identity: Identity,
-    /// What was counted of exchanges that have ended.
-    pub tallies: Arc<Tallies>,
     /// The live feed.
     pub feed: Feed,
+    /// The way to whoever reads the configuration.
+    pub reloads: Reloads,
     /// What is counted.
     pub survey: Arc<Survey>,
     /// The time.
@@ -119,11 +129,14 @@ impl Admin {
             .merge(probes::routes())
             .merge(instance::routes())
             .merge(backends::routes())
+            .merge(sessions::routes())
+            .merge(top::routes())
             .merge(limits::routes())
             .merge(cache::routes())
             .merge(keys::routes())
             .merge(feed::routes())
             .merge(pages::routes())
+            .merge(reload::routes())
             .fallback(async || unknown_path())
             .method_not_allowed_fallback(async || {
                 let words = "this path is not asked so; see the header field Allow";

@@ -22,6 +22,23 @@ pub struct Problem {
     /// In the program's own words, always the same for the same problem.
     reason: &'static str,
     detail: Cow<'static, str>,
+    errors: Vec<Flaw>,
+}
+
+/// One of several things that are wrong with the configuration file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Flaw {
+    /// What kind it is.
+    pub code: &'static str,
+    /// What is wrong.
+    pub detail: String,
+    /// In which line it stands, from 1.
+    pub line: usize,
+    /// At which character of that line, from 1.
+    pub column: usize,
+    /// What would be accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -31,12 +48,14 @@ struct Words<'a> {
     status: u16,
     detail: &'a str,
     reason: &'static str,
+    #[serde(skip_serializing_if = "<[Flaw]>::is_empty")]
+    errors: &'a [Flaw],
 }
 
 impl Problem {
     /// Of this status; `reason` for programs, `detail` for people.
     pub fn new(status: StatusCode, reason: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, reason, detail: detail.into() }
+        Self { status, reason, detail: detail.into(), errors: Vec::new() }
     }
 
     /// 400: what was sent cannot be understood.
@@ -53,6 +72,11 @@ impl Problem {
     pub fn away(reason: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, reason, detail)
     }
+
+    /// With all that is wrong, one by one.
+    pub fn with(self, errors: Vec<Flaw>) -> Self {
+        Self { errors, ..self }
+    }
 }
 
 impl IntoResponse for Problem {
@@ -64,6 +88,7 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             detail: &self.detail,
             reason: self.reason,
+            errors: &self.errors,
         };
         // Texts and numbers can always be written.
         let mut response = Response::new(Body::from(serde_json::to_vec_pretty(&words).unwrap_or_default()));
@@ -84,7 +109,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_problem_says_the_same_to_people_and_programs() {
-        let response = Problem::away("store_away", "try again").into_response();
+        let flaw = Flaw { code: "missing", detail: "no such key".into(), line: 3, column: 1, help: None };
+        let response = Problem::away("store_away", "try again").with(vec![flaw]).into_response();
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         assert_eq!(response.headers()["retry-after"], "1");
@@ -92,7 +118,7 @@ mod tests {
         let said: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let expected = serde_json::json!({
             "type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": "try again",
-            "reason": "store_away",
+            "reason": "store_away", "errors": [{"code": "missing", "detail": "no such key", "line": 3, "column": 1}],
         });
         assert_eq!(said, expected);
     }

@@ -33,6 +33,7 @@ use stores::{Stores, open};
 use watcher::Watcher as ChangeWatcher;
 
 use crate::admin::feed::{self, Moves};
+use crate::admin::{NotReloaded, Reloaded, Reloads};
 use crate::auth::Gates;
 use crate::authorize::{self, Authorize};
 use crate::cache::Cache;
@@ -75,6 +76,7 @@ pub struct App {
     addrs: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     resolver: Arc<discover::Resolver>,
+    reloads: Reloads,
     /// Taken at start, at a reload and at the end.
     tasks: Mutex<Vec<Task>>,
 }
@@ -128,7 +130,7 @@ impl App {
             sessions: Arc::clone(&shared.sessions),
             limit: Arc::clone(&shared.limit),
             fleet: Arc::clone(&shared.fleet),
-            rehome: shared.rehome(&shared.new_relay()),
+            rehome: Arc::new(shared.rehome(&shared.new_relay())),
         };
         let app = Arc::new(Self {
             mover: Arc::new(mover),
@@ -142,6 +144,7 @@ impl App {
             shared_counters: stores.shared_counters,
             store_parts: stores.parts,
             resolver,
+            reloads: Reloads::default(),
             tasks: Mutex::default(),
         });
         app.start_tasks(listeners, admin.map(|admin| (admin, moves)));
@@ -189,15 +192,23 @@ impl App {
     }
 
     /// Takes a new configuration, keeping sessions, connections and what is known of backends. Keys that need a restart
-    /// stay as they were, and are named in the log.
-    pub async fn reload(&self, new: Config) {
+    /// stay as they were, and are named.
+    ///
+    /// # Errors
+    /// [`NotReloaded`]: nothing has changed.
+    pub async fn reload(&self, new: Config) -> Result<Reloaded, NotReloaded> {
         if let Err(error) = self.admit_nobody_else(&new) {
             self.shared.certificates.readings.refused.increment();
-            return tracing::error!(error = &*error, "the new configuration is refused, the old one stays");
+            tracing::error!(
+                error = &*error as &dyn std::error::Error,
+                "the new configuration is refused, the old one stays"
+            );
+            return Err(NotReloaded::Unusable(error));
         }
         let new = Arc::new(new);
         let old = self.config.swap(Arc::clone(&new));
-        for key in Config::changes_needing_restart(&old, &new) {
+        let needs_restart = Config::changes_needing_restart(&old, &new);
+        for key in &needs_restart {
             tracing::warn!(key, "this change takes effect at the next restart");
         }
         let before: Vec<_> = self.shared.fleet.pools().iter().map(|pool| pool.id).collect();
@@ -212,10 +223,11 @@ impl App {
         readings.taken.increment();
         readings.begins(&self.shared.clock);
         tracing::info!("configuration reloaded");
+        Ok(Reloaded { needs_restart, warnings: new.warnings.clone() })
     }
 
     /// Reads the files that a new configuration names, and puts up its gates: no pool is served whose gate is not there.
-    fn admit_nobody_else(&self, new: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    fn admit_nobody_else(&self, new: &Config) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         // Nothing is taken over before all of it is known to be good.
         check(new)?;
         self.shared.gates.reconfigure(&gate_settings(new))?;

@@ -43,7 +43,7 @@ pub struct Mover {
     /// The pools.
     pub fleet: Arc<Fleet>,
     /// Moves one session.
-    pub rehome: Rehome,
+    pub rehome: Arc<Rehome>,
 }
 
 impl Mover {

@@ -16,6 +16,8 @@ impl App {
         Admin {
             fleet: Arc::clone(&shared.fleet),
             sessions: Arc::clone(&shared.sessions),
+            rehome: Arc::clone(&self.mover.rehome),
+            tallies: Arc::clone(shared.observe.tallies()),
             cache: Arc::clone(&shared.cache),
             limit: Arc::clone(&shared.limit),
             workers: Arc::clone(&self.workers),
@@ -26,9 +28,9 @@ impl App {
                 loopback: listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback()),
             },
             identity: self.identity(),
-            tallies: Arc::clone(shared.observe.tallies()),
             feed: Feed::default(),
             survey: Arc::new(self.surveyed()),
+            reloads: self.reloads.clone(),
             clock: shared.clock.clone(),
         }
     }

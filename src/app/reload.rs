@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::App;
+use crate::admin::{NotReloaded, ReloadOrder, Reloaded};
 use crate::config::{Config, ConfigError};
 use crate::notice::{LOOK, SETTLE, watch};
 
@@ -19,25 +20,41 @@ pub async fn follow(app: Arc<App>, path: PathBuf) {
         tracing::warn!(%error, "no notice of changes to the configuration file; it is looked at now and then");
     }
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    let mut orders = app.reloads.follow();
     let mut known = std::fs::read(&path).unwrap_or_default();
     loop {
-        let forced = tokio::select! {
-            _ = hangup.recv() => true,
+        let wish = tokio::select! {
+            _ = hangup.recv() => Wish::Signal,
+            Some(order) = orders.recv() => Wish::Order(order),
             Some(()) = changed.recv() => {
                 tokio::time::sleep(SETTLE).await;
-                false
+                Wish::Look
             }
-            () = tokio::time::sleep(LOOK) => false,
+            () = tokio::time::sleep(LOOK) => Wish::Look,
         };
         let now = std::fs::read(&path).unwrap_or_default();
-        if forced || (now != known && !now.is_empty()) {
+        if !matches!(wish, Wish::Look) || (now != known && !now.is_empty()) {
             known = now;
-            reload(&app, &path).await;
+            let done = reload(&app, &path).await;
+            if let Wish::Order(order) = wish {
+                // Whoever has ordered it may have gone.
+                drop(order.answer.send(done));
+            }
         }
     }
 }
 
-async fn reload(app: &App, path: &Path) {
+/// What somebody wants of the file.
+enum Wish {
+    /// To see whether it has changed.
+    Look,
+    /// That it be read.
+    Signal,
+    /// The same, and to hear what came of it.
+    Order(ReloadOrder),
+}
+
+async fn reload(app: &App, path: &Path) -> Result<Reloaded, NotReloaded> {
     match Config::load(path) {
         Ok(config) => app.reload(config).await,
         Err(ConfigError::Faults(faults)) => {
@@ -45,10 +62,11 @@ async fn reload(app: &App, path: &Path) {
             for line in faults.lines() {
                 tracing::error!(fault = %line, "the new configuration is refused, the old one stays");
             }
+            Err(NotReloaded::Faults(faults))
         }
         Err(error) => {
-            app.shared.certificates.readings.refused.increment();
             tracing::error!(%error, "the new configuration cannot be read, the old one stays");
+            Err(NotReloaded::Unreadable(error))
         }
     }
 }

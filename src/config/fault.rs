@@ -130,12 +130,17 @@ impl Faults {
         self.list.is_empty()
     }
 
-    /// One line for each, `source:line:column: message`, for logs.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
+    /// Each fault with its line and column, both from 1.
+    pub fn places(&self) -> impl Iterator<Item = (usize, usize, &Fault)> {
         self.list.iter().map(|fault| {
             let (line, column) = self.position(fault.span.start);
-            format!("{}:{line}:{column}: {}", self.name, fault.message)
+            (line, column, fault)
         })
+    }
+
+    /// One line for each, `source:line:column: message`, for logs.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.places().map(|(line, column, fault)| format!("{}:{line}:{column}: {}", self.name, fault.message))
     }
 
     /// Shows each fault with its line, a caret under the place and what would be accepted; coloured for a terminal if asked.

@@ -2,7 +2,7 @@
 //! the hot path needs, in atomics.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::Waker;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -51,6 +51,8 @@ pub struct Moored {
     made: AtomicU64,
     /// How often its server has asked its client something, as far as this instance knows.
     asked: AtomicU32,
+    /// What its caller is called, once a request of its has come here.
+    called: OnceLock<Box<str>>,
     ended: AtomicBool,
 }
 
@@ -90,6 +92,7 @@ impl Moored {
             speaks: AtomicU64::new(0),
             made: AtomicU64::new(0),
             asked: AtomicU32::new(0),
+            called: OnceLock::new(),
             ended: AtomicBool::new(false),
         }
     }
@@ -206,6 +209,23 @@ impl Moored {
     #[must_use]
     pub fn flying(&self) -> u32 {
         self.flying.load(Ordering::Relaxed)
+    }
+
+    /// How many notification streams are open.
+    #[must_use]
+    pub fn standing(&self) -> u32 {
+        self.busy.load(Ordering::Relaxed).saturating_sub(self.flying())
+    }
+
+    /// A request of its caller has come here; what that is called is asked once.
+    pub fn is_called(&self, label: impl FnOnce() -> Box<str>) {
+        self.called.get_or_init(label);
+    }
+
+    /// What its caller is called; none while no request of it has come here.
+    #[must_use]
+    pub fn called(&self) -> Option<&str> {
+        self.called.get().map(|label| &**label)
     }
 
     /// How it was opened.

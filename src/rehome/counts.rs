@@ -60,7 +60,7 @@ impl Fate {
 impl Counts {
     pub(super) fn count(&self, pool: PoolId, why: Why, moved: &Result<(), Stop>, took: Duration) {
         let fate = Fate::of(moved);
-        self.moves.of((pool, why, fate)).increment();
+        self.moves.of((pool, why.kind(), fate)).increment();
         if fate == Fate::Moved {
             self.took.of(pool).observe(took);
         }

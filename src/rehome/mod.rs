@@ -3,6 +3,7 @@
 //! asks all of them; it relays nothing to clients.
 
 mod counts;
+mod order;
 mod replay;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::store::{Berth, MoverId, Record};
 use crate::tasks;
 use crate::wire::Outgoing;
 pub use counts::{Counts, Fate};
+pub use order::{Immovable, Parted};
 use replay::Replayed;
 
 /// How often whoever waits for somebody else's move looks whether it is done.
@@ -105,11 +107,13 @@ pub enum Why {
     Forgotten,
     /// On purpose, while nothing of it is in flight.
     Parting,
+    /// The same because an operator wants it so, and perhaps where it is to go. Should that not do, it stays as it is.
+    Ordered(Option<BackendId>),
 }
 
 impl Why {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Lost, Self::Forgotten, Self::Parting];
+    pub const ALL: [Self; 4] = [Self::Lost, Self::Forgotten, Self::Parting, Self::Ordered(None)];
 
     /// The word for it.
     #[must_use]
@@ -118,6 +122,16 @@ impl Why {
             Self::Lost => "lost",
             Self::Forgotten => "forgotten",
             Self::Parting => "parting",
+            Self::Ordered(_) => "ordered",
+        }
+    }
+
+    /// The same wherever it is to go: what moves are counted by.
+    #[must_use]
+    pub const fn kind(self) -> Self {
+        match self {
+            Self::Ordered(_) => Self::Ordered(None),
+            other => other,
         }
     }
 }
@@ -213,12 +227,12 @@ impl Rehome {
             let turn = self.sessions.ask_to_move(task.moored, (task.from.mark(), mover), limit * 2).await;
             match turn {
                 Turn::Moved => return Ok(()),
-                Turn::Never(Cause::SessionLost) => {
+                Turn::Never(Cause::SessionLost) if !task.is_ordered() => {
                     self.sessions.give_up(task.moored, Ending::Lost).await;
                     return Err(Cause::SessionLost.into());
                 }
                 Turn::Never(cause) => return Err(cause.into()),
-                Turn::Yours(_) if task.why == Why::Parting && task.moored.flying() > 0 => {
+                Turn::Yours(_) if task.waits_for_quiet() && task.moored.flying() > 0 => {
                     self.sessions.stay(task.moored, mover).await;
                     return Err(Cause::NoBackend.into());
                 }
@@ -250,7 +264,10 @@ impl Rehome {
         while tried.len() < MOST_OFFERS + usize::from(!may_stay) {
             // One that has just said that it forgot the session is there, whatever its probes have found out so far.
             let own = || task.pool.backend(task.from.backend).filter(|own| !tried.contains(&own.id));
-            let newcomer = self.route.newcomer(task.pool, &tried, true);
+            let newcomer = match task.why {
+                Why::Ordered(Some(to)) => task.pool.backend(to).filter(|to| !tried.contains(&to.id)),
+                _ => self.route.newcomer(task.pool, &tried, true),
+            };
             let Some(backend) = newcomer.or_else(own) else { break };
             tried.push(backend.id);
             match self.rebuild(task, &backend, record).await {
@@ -266,9 +283,12 @@ impl Rehome {
                 break;
             }
         }
-        if worse {
+        if worse && !task.is_ordered() {
             // Whoever is there cannot be what the client was promised.
             self.sessions.give_up(task.moored, Ending::Lost).await;
+            return Err(Cause::SessionLost.into());
+        }
+        if worse {
             return Err(Cause::SessionLost.into());
         }
         Err(Cause::NoBackend.into())

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod counts;
+mod look;
 mod moving;
 mod rounds;
 mod settle;
@@ -19,6 +20,7 @@ use http::HeaderValue;
 
 pub use catalogue::Catalogue;
 pub use counts::{Counts, Ending};
+pub use look::Met;
 pub use moving::Turn;
 pub use token::Claim;
 pub use upkeep::Abandoned;
@@ -214,6 +216,7 @@ impl Sessions {
             Box::pin(self.wake(&session, now)).await?;
         }
         session.touch(now);
+        session.is_called(|| exchange.caller.label().into());
         Ok(Some(session))
     }
 
@@ -335,11 +338,20 @@ impl Sessions {
 
     /// Ends a session everywhere that this instance reaches. A tombstone keeps it ended.
     pub async fn end(&self, moored: &Moored, why: Ending) {
-        let until = moored.issued.saturating_add(self.settings.load().lifetime.as_secs());
-        if let Err(error) = self.store.end(moored.id, until).await {
+        if let Err(error) = self.try_end(moored, why).await {
             tracing::warn!(session = %moored.id, %error, "the end of a session could not be stored");
         }
+    }
+
+    /// The same; here it has ended in any case.
+    ///
+    /// # Errors
+    /// [`StoreError`] where other instances, and this one after a restart, may not know of it.
+    pub async fn try_end(&self, moored: &Moored, why: Ending) -> Result<(), StoreError> {
+        let until = moored.issued.saturating_add(self.settings.load().lifetime.as_secs());
+        let ended = self.store.end(moored.id, until).await;
         self.forget(moored, why);
+        ended.map(drop)
     }
 
     fn forget(&self, moored: &Moored, why: Ending) {

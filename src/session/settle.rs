@@ -112,6 +112,7 @@ impl Sessions {
         }
         exchange.pool.learn_that_it_keeps_sessions();
         self.counts.opened.of(moored.pool).increment();
+        moored.is_called(|| exchange.caller.label().into());
         let moored = self.remember(moored);
         let value = HeaderValue::from_str(&id).map_err(|_| Cause::StoreAway)?;
         answer.headers.insert(MCP_SESSION_ID, value);
