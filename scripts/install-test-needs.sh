@@ -40,6 +40,8 @@ missing_packages() {
     has node || missing+=(nodejs)
     has npm || missing+=(npm)
     has curl || missing+=(curl)
+    # The dashboard is looked at in a real browser.
+    has chromium || missing+=(chromium)
     echo "${missing[@]}"
 }
 
@@ -144,5 +146,6 @@ has valkey-server || install_valkey
 say "node $(node --version), $(python3 --version), $(redis-server --version | cut -d" " -f1-3), $(valkey-server --version | cut -d" " -f1-3), $(cargo --version)"
 tests/sdk/install.sh
 tests/oauth/install.sh
+tests/dashboard/install.sh
 # tests/conformance/run-all.sh installs the suite and its servers by itself.
 say "all that the tests need is here"

@@ -46,6 +46,7 @@ use crate::drain::{Drain, Phase};
 use crate::fleet::Fleet;
 use crate::limit::Limit;
 use crate::listener::{Doors, Workers};
+use crate::log::Log;
 use crate::observe::tally::Tallies;
 use crate::rehome::Rehome;
 use crate::session::Sessions;
@@ -90,6 +91,8 @@ pub struct Admin {
     pub feed: Feed,
     /// The way to whoever reads the configuration.
     pub reloads: Reloads,
+    /// The log.
+    pub log: Log,
     /// What is counted.
     pub survey: Arc<Survey>,
     /// The time.

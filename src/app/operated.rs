@@ -31,6 +31,7 @@ impl App {
             feed: Feed::default(),
             survey: Arc::new(self.surveyed()),
             reloads: self.reloads.clone(),
+            log: self.log.clone(),
             clock: shared.clock.clone(),
         }
     }

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,16 @@ impl Process {
     /// Waits for its end. Returns whether it called itself successful.
     pub fn ended_well(&mut self) -> bool {
         eventually("the end of a process", || self.0.try_wait().unwrap()).success()
+    }
+
+    /// What is written to it; once.
+    pub fn take_input(&mut self) -> ChildStdin {
+        self.0.stdin.take().expect("it is piped, and was not taken")
+    }
+
+    /// What it writes; once.
+    pub fn take_output(&mut self) -> ChildStdout {
+        self.0.stdout.take().expect("it is piped, and was not taken")
     }
 
     fn child(&mut self) -> &mut Child {

@@ -71,7 +71,7 @@ export function moveSession(session, model, done) {
 export function lift(limit, subject, done) {
   confirm({
     title: `Lift the block of ${subject || "everybody"}?`,
-    says: [`Limit ${limit} lets ${subject || "everybody"} through again at once, and starts counting anew. If calls go on as before, the block comes back.`],
+    says: [`Limit ${limit} no longer keeps ${subject || "everybody"} out; what was spent stays spent. If calls go on as before, the block comes back.`],
     word: "Lift",
     act: async () => {
       await post(`/limits/${encodeURIComponent(limit)}/lift`, { subject });

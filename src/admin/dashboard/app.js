@@ -151,7 +151,7 @@ function wear(theme) {
   mark(root, "data-theme", known === "auto" ? undefined : known);
   localStorage.setItem("moorline theme", known);
   say(at("theme"), { auto: "Auto", light: "Light", dark: "Dark" }[known]);
-  mark(at("theme"), "aria-label", `Colours: ${known === "auto" ? "as the system" : known}. Change`);
+  mark(at("theme"), "aria-label", `${at("theme").textContent} colours, change`);
 }
 
 function nextTheme() {

@@ -13,6 +13,9 @@ export function scaleOf(backends) {
   return [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000].find((size) => most <= size * DOTS) ?? 20_000;
 }
 
+/** How wide the row with the most dots is, in the units of [`points`]: all rows are drawn to the same measure. */
+export const widthOf = (backends, scale) => 12 + 10 * Math.max(9, ...backends.map(({ sessions }) => Math.ceil(sessions / scale / 2)));
+
 /** Points in two rows, drawn as one path: a point is a line without length, with round ends. */
 function points(number) {
   let path = "";
@@ -40,44 +43,54 @@ export function row(backend) {
     "li",
     {},
     h("a", { class: "berth", href: `#/backend/${backend.id}`, "data-id": backend.id }, state.node, h("span", { class: "name" }, host, h("small", {}, path)),
-      h("span", { class: "moored" }, s("svg", { class: "dots", "aria-hidden": "true", viewBox: "0 0 312 20", preserveAspectRatio: "xMinYMid meet" }, dots), flux),
+      h("span", { class: "moored" }, s("svg", { class: "dots", "aria-hidden": "true", preserveAspectRatio: "xMinYMid meet" }, dots), flux),
       cell(sessions, sessionWord, "sessions"), cell(flight, h("span", {}, "in flight"), "flight"), cell(latency, h("span", {}, "latency"), "latency")),
   );
   const link = node.firstChild;
   return {
     node,
-    update(now, { scale, flux: moved }) {
+    update(now, { scale, wide, flux: moved }) {
       state.update(now.state);
       mark(link, "data-tone", stateOf(now.state).tone);
       say(sessions, count(now.sessions));
       say(sessionWord, now.sessions === 1 ? "session" : "sessions");
       say(flight, count(now.in_flight));
       say(latency, millis(now.latency_ms));
+      mark(dots.parentNode, "viewBox", `0 0 ${wide} 20`);
       mark(dots, "d", points(Math.ceil(now.sessions / scale)) || "M-9 0");
       moving(flux, moved);
     },
   };
 }
 
-/** A tile: of many, what is chosen to be shown of each. */
+/** A tile: of many, what is chosen to be shown of each. What it was told last is remembered here: asking the page takes longer. */
 export function tile(backend) {
   const state = badge(backend.state);
-  const value = h("b");
-  const rest = h("span", { class: "unseen" });
+  const [value, rest] = [h("b"), h("span", { class: "unseen" })];
   const link = h("a", { class: "tile", href: `#/backend/${backend.id}`, "data-id": backend.id }, state.node, h("span", { class: "name" }, split(backend.name)[0]), value, rest);
+  const told = {};
+  let one = backend;
+  const change = (key, now, act) => {
+    if (told[key] === now) return;
+    told[key] = now;
+    act(now);
+  };
+  const explain = () => mark(link, "title", `${one.name}, ${stateOf(one.state).word}: ${many(one.sessions, "session")}, ${one.in_flight} in flight, latency ${millis(one.latency_ms)}`);
+  link.addEventListener("pointerenter", explain);
+  link.addEventListener("focus", explain);
   return {
     node: h("li", {}, link),
     update(now, { shown, most, flux: moved }) {
-      state.update(now.state);
-      mark(link, "data-tone", stateOf(now.state).tone);
-      mark(link, "data-flux", moved && (moved.came > moved.left ? "in" : "out"));
+      one = now;
+      change("state", now.state, () => {
+        state.update(now.state);
+        mark(link, "data-tone", stateOf(now.state).tone);
+        say(rest, ` ${now.name}, ${stateOf(now.state).word}`);
+      });
+      change("flux", moved && (moved.came > moved.left ? "in" : "out"), (way) => mark(link, "data-flux", way));
       const number = now[shown] ?? 0;
-      say(value, shown === "latency_ms" ? millis(number) : count(number));
-      const level = `${most ? Math.round((100 * number) / most) : 0}%`;
-      if (link.style.getPropertyValue("--level") !== level) link.style.setProperty("--level", level);
-      const words = `${now.name}, ${stateOf(now.state).word}: ${many(now.sessions, "session")}, ${now.in_flight} in flight, latency ${millis(now.latency_ms)}`;
-      mark(link, "title", words);
-      say(rest, words);
+      change("value", shown === "latency_ms" ? millis(number) : count(number), (words) => say(value, words));
+      change("level", most ? Math.round((100 * number) / most) : 0, (share) => link.style.setProperty("--level", `${share}%`));
     },
   };
 }

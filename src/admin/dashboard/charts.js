@@ -11,7 +11,7 @@ export function traffic() {
   return new TimeChart({
     label: "Requests a second over the last 15 minutes",
     tell: rate,
-    tick: count,
+    tick: (value) => (value < 1000 ? String(Number(value.toPrecision(3))) : count(value)),
     series: [
       { key: "good", label: "answered", kind: "stack", of: each((sample) => Math.max(0, sample.requests - sample.errors - refused(sample))) },
       { key: "refused", label: "refused", kind: "stack", of: each(refused) },

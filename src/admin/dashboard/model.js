@@ -3,6 +3,7 @@
 /** Samples of history that are kept: 15 minutes of five seconds. */
 const SAMPLES = 180;
 const EVENTS = 500;
+const NAMES = new Intl.Collator("en", { numeric: true });
 /** What a rate "now" is taken over: one second alone is restless. */
 const SECONDS = 5;
 
@@ -76,6 +77,8 @@ export class Model {
 
   #list(pools) {
     this.pools = pools;
+    // The place of each among all by its name: sorting by it is done often, comparing names takes time.
+    pools.flatMap(({ backends }) => backends).sort((a, b) => NAMES.compare(a.name, b.name)).forEach((backend, at) => { backend.place = at; });
     this.backends = new Map(pools.flatMap((pool) => pool.backends.map((backend) => [backend.id, Object.assign(backend, { pool: pool.name })])));
   }
 

@@ -48,7 +48,7 @@ export class Flights {
 
   /** Out to the side of the lines, along them, and in again. */
   #path([x1, y1], [x2, y2]) {
-    const out = Math.min(140, 40 + Math.abs(y2 - y1) / 2.5);
+    const out = Math.min(90, 35 + Math.abs(y2 - y1) / 3);
     return `M${x1.toFixed(1)} ${y1.toFixed(1)}C${(x1 - out).toFixed(1)} ${y1.toFixed(1)} ${(x2 - out).toFixed(1)} ${y2.toFixed(1)} ${x2.toFixed(1)} ${y2.toFixed(1)}`;
   }
 

@@ -90,8 +90,8 @@ export function search(label, value, input) {
 
 /** A labelled choice. `options` are `[value, words]`. */
 export function choice(label, options, value, change) {
-  const select = h("select", { on: { change: () => change(select.value) } }, options.map(([key, words]) => h("option", { value: key, selected: key === value }, words)));
-  return h("label", { class: "choice" }, h("span", {}, label), select);
+  const select = h("select", { "aria-label": label, on: { change: () => change(select.value) } }, options.map(([key, words]) => h("option", { value: key, selected: key === value }, words)));
+  return h("span", { class: "choice" }, h("span", { "aria-hidden": "true" }, label), select);
 }
 
 /** Where one is: links upwards, and the name of what is shown. */

@@ -1,7 +1,7 @@
 // Owns: the picture of the pool: instances, berths, the lines between them, and sessions that move. Few backends are rows in the
 // order of the configuration, so that nothing jumps; many are tiles grouped by state.
 
-import { row, scaleOf, tile } from "./berths.js";
+import { row, scaleOf, tile, widthOf } from "./berths.js";
 import { h, Keyed, mark, s, say, show } from "./dom.js";
 import { Flights } from "./moves.js";
 import { choice, search } from "./parts.js";
@@ -50,7 +50,7 @@ export class Picture {
     const now = model.now;
     this.cards.update(instancesOf(model).map((one) => ({ ...one, now })));
     const scale = scaleOf(all);
-    const look = { scale, shown: this.shown, most: Math.max(0, ...all.map((one) => one[this.shown] ?? 0)), fluxes: this.flights.flux(now) };
+    const look = { scale, wide: widthOf(all, scale), shown: this.shown, most: Math.max(0, ...all.map((one) => one[this.shown] ?? 0)), fluxes: this.flights.flux(now) };
     this.groups.update(this.#grouped(model, look));
     this.#tell(all, scale);
     const shape = `${density} ${all.map(({ id }) => id).join()} ${this.cards.entries.size} ${all.length > ROWS ? "" : this.quays.offsetHeight}`;
@@ -73,9 +73,10 @@ export class Picture {
   #end(id) {
     const berth = this.quays.querySelector(`[data-id="${CSS.escape(id)}"]`);
     if (!berth) return undefined;
-    const at = (berth.querySelector(".dots") ?? berth).getBoundingClientRect();
+    const at = berth.getBoundingClientRect();
     const own = this.harbour.getBoundingClientRect();
-    const inside = this.density === "rows" ? 4 : at.width / 2;
+    // Rows are left and reached where the lines end.
+    const inside = this.density === "rows" ? 0 : at.width / 2;
     return [at.left - own.left + inside, at.top - own.top + at.height / 2];
   }
 
@@ -92,7 +93,7 @@ export class Picture {
   }
 
   #ordered(backends) {
-    if (this.sorted === "name") return backends.toSorted((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+    if (this.sorted === "name") return backends.toSorted((a, b) => a.place - b.place);
     return backends.toSorted((a, b) => (b[this.shown] ?? 0) - (a[this.shown] ?? 0));
   }
 

@@ -2,6 +2,8 @@
 
 import { h, Keyed, mark, say, show } from "./dom.js";
 
+const NAMES = new Intl.Collator("en", { numeric: true });
+
 /**
  * `columns` are `{key, label, of, tell, sort, kind, make}`: `of(item)` is the value, `tell(value, item)` its words, `kind` "number"
  * sets it to the right, `make(item)` gives `{node, update}` for cells that are more than text. `key(item)` tells items apart.
@@ -35,7 +37,14 @@ export class Table {
     const cells = this.columns.map((column) => {
       const made = column.make?.(item);
       const node = h(column.head ? "th" : "td", { "data-kind": column.kind, "data-label": column.label, scope: column.head ? "row" : undefined }, made?.node);
-      return { node, update: made ? (now) => made.update?.(now) : (now) => say(node, column.tell ? column.tell(column.of(now), now) : column.of(now)) };
+      if (made) return { node, update: (now) => made.update?.(now) };
+      // Remembered here: asking the page for each cell of a long table takes longer.
+      let told;
+      const update = (now) => {
+        const words = column.tell ? column.tell(column.of(now), now) : column.of(now);
+        if (words !== told) say(node, (told = words));
+      };
+      return { node, update };
     });
     return { node: h("tr", {}, cells.map(({ node }) => node)), update: (now) => cells.forEach(({ update }) => update(now)) };
   }
@@ -56,7 +65,7 @@ export class Table {
     if (!this.order) return items;
     const { of } = this.columns.find(({ key }) => key === this.order.key);
     const sign = this.order.down ? -1 : 1;
-    const compare = (a, b) => (typeof a === "string" ? a.localeCompare(b ?? "", "en", { numeric: true }) : (a ?? -1) - (b ?? -1));
+    const compare = (a, b) => (typeof a === "string" ? NAMES.compare(a, b ?? "") : (a ?? -1) - (b ?? -1));
     return items.toSorted((a, b) => sign * compare(of(a), of(b)));
   }
 }

@@ -22,6 +22,9 @@ const BEAT: Duration = Duration::from_secs(1);
 /// Beats to a sample of the history, and to a new look at what takes time to find out.
 const SAMPLE: u64 = 5;
 
+/// Lines of the log that are told at once.
+const MOST_LINES: usize = 32;
+
 /// Moves are told together that come within this time.
 const GATHER: Duration = Duration::from_millis(100);
 
@@ -66,6 +69,8 @@ struct Told {
 struct Producer {
     admin: Arc<Admin>,
     beats: u64,
+    /// The number of the newest line of the log that was told.
+    lines: u64,
     /// At the last sample, and at the last tick.
     sampled: Look,
     ticked: Look,
@@ -76,13 +81,17 @@ impl Admin {
     /// Keeps the history and feeds the viewers, for as long as the instance is there.
     pub async fn tell(self: Arc<Self>, mut moves: Moves) {
         let now = views::look(&self, moves.count());
-        let mut producer = Producer { admin: self, beats: 0, sampled: now.clone(), ticked: now, told: Told::default() };
+        let mut producer =
+            Producer { admin: self, beats: 0, lines: 0, sampled: now.clone(), ticked: now, told: Told::default() };
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut gathered = Instant::now();
+        let mut lines = producer.admin.log.events().newest();
         loop {
             tokio::select! {
                 _ = beat.tick() => producer.beat(moves.count()),
+                // The log lives as long as the instance: a change is the only answer.
+                Ok(()) = lines.changed() => producer.tell_lines(*lines.borrow_and_update()),
                 first = after(gathered, moves.next()) => {
                     moves.with_the_rest(first).iter().for_each(|told| producer.admin.feed.tell("move", told));
                     gathered = Instant::now() + GATHER;
@@ -118,6 +127,15 @@ impl Producer {
         self.ticked = look;
         if is_watched {
             self.tick(second, sample);
+        }
+    }
+
+    /// Tells what was logged since the last time.
+    fn tell_lines(&mut self, newest: u64) {
+        let before = std::mem::replace(&mut self.lines, newest);
+        if self.admin.feed.seats.is_anybody() {
+            let new = self.admin.log.events().after(before, MOST_LINES);
+            new.iter().for_each(|line| self.admin.feed.tell("event", line));
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the feed says, as JSON: the same words as the rest of the admin API uses for the same things.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -10,11 +11,15 @@ use crate::admin::Admin;
 use crate::admin::backends::{self, BackendView, PoolView};
 use crate::admin::instance::{self, Instance};
 use crate::limit::LimitView;
+use crate::log::Event;
 use crate::observe::tally::{Busiest, Who};
 use crate::observe::top::Share;
 
 /// Spenders of each limit that are looked at for whether they are blocked.
 pub const SPENDERS: usize = 10;
+
+/// Lines of the log that whoever comes is told.
+const MOST_LINES: usize = 200;
 
 /// Blocked accounts that are named.
 const MOST_BLOCKED: usize = 50;
@@ -31,6 +36,7 @@ pub struct Snapshot<'a> {
     pools: Vec<PoolView>,
     cache: CacheView,
     samples: Vec<Sample>,
+    events: Vec<Arc<Event>>,
     #[serde(flatten)]
     slow: Slow,
 }
@@ -126,6 +132,7 @@ pub fn snapshot(admin: &Admin) -> Snapshot<'_> {
         pools: pools(admin),
         cache: cache(admin),
         samples: admin.feed.history().all(),
+        events: admin.log.events().after(0, MOST_LINES),
         slow: admin.feed.slow().clone(),
     }
 }

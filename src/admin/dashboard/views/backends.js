@@ -26,7 +26,7 @@ export default function backends({ model, query }) {
     key: ({ id }) => id,
     most: 1000,
     columns: [
-      { key: "name", label: "Backend", head: true, of: ({ name }) => name, make: linked(({ id }) => `#/backend/${id}`, ({ name }) => name) },
+      { key: "name", label: "Backend", head: true, of: ({ place }) => place, make: linked(({ id }) => `#/backend/${id}`, ({ name }) => name) },
       { key: "state", label: "State", of: (one) => rank(one.state), make: state },
       { key: "pool", label: "Pool", of: ({ pool }) => pool },
       number("sessions", "Sessions"),

@@ -14,7 +14,7 @@ export default function cache({ model }) {
   const chart = new TimeChart({
     label: "Calls that the cache may answer, a second, over the last 15 minutes",
     tell: rate,
-    tick: count,
+    tick: (value) => (value < 1000 ? String(Number(value.toPrecision(3))) : count(value)),
     series: KINDS.map(([key, label]) => ({ key, label, kind: "stack", of: (sample) => ((sample.cache?.[key] || 0) * 1000) / sample.span_ms })),
   });
   const told = facts();
