@@ -11,6 +11,7 @@ mod guard;
 mod instance;
 mod keys;
 mod limits;
+mod logs;
 mod pages;
 mod probes;
 mod problem;
@@ -91,7 +92,7 @@ pub struct Admin {
     pub feed: Feed,
     /// The way to whoever reads the configuration.
     pub reloads: Reloads,
-    /// The log.
+    /// The log of this process.
     pub log: Log,
     /// What is counted.
     pub survey: Arc<Survey>,
@@ -139,6 +140,7 @@ impl Admin {
             .merge(keys::routes())
             .merge(feed::routes())
             .merge(pages::routes())
+            .merge(logs::routes())
             .merge(reload::routes())
             .fallback(async || unknown_path())
             .method_not_allowed_fallback(async || {

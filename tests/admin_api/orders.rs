@@ -55,6 +55,43 @@ fn new_keys_leave_old_sessions_valid() {
 }
 
 #[test]
+fn the_log_level_changes_while_it_runs() {
+    let backend = Backend::legacy("a");
+    let gateway = Setup::of(&[backend.url()]).start();
+    let level = || gateway.admin("/api/v1/log").json();
+    let set = |level: &str| send(&gateway, "PUT /api/v1/log", &json!({ "level": level }).to_string());
+    assert_eq!(level(), json!({"level": "info"}));
+    let quiet = set("error");
+    assert_eq!((quiet.status, quiet.json(), level()), (200, json!({"level": "error"}), json!({"level": "error"})));
+    assert_eq!(send(&gateway, "POST /api/v1/keys/rotate", "").status, 204);
+    assert_eq!(set("debug").status, 200);
+    gateway.log.wait("an operator gave an order", 1);
+    assert!(!gateway.log.text().contains("/api/v1/keys/rotate"), "{}", gateway.log.text());
+    for bad in ["{\"level\":\"loud\"}", "{}", "{\"level\":\"debug\",\"for\":1}"] {
+        assert_eq!(problem(&send(&gateway, "PUT /api/v1/log", bad)), (400, "malformed".into()), "{bad}");
+    }
+}
+
+#[test]
+fn recent_events_are_told_from_where_the_last_answer_ended() {
+    let backend = Backend::legacy("a");
+    let gateway = Setup::of(&[backend.url()]).start();
+    let first = gateway.admin("/api/v1/events").json();
+    let newest = first["newest"].as_u64().expect("it is a number");
+    assert_eq!(
+        first["events"].as_array().and_then(|events| events.last()).map(|last| last["number"].clone()),
+        Some(json!(newest))
+    );
+    send(&gateway, "POST /api/v1/keys/rotate", "");
+    let next = gateway.admin(&format!("/api/v1/events?after={newest}")).json();
+    let order = &next["events"][0];
+    assert_eq!((&order["number"], &order["level"]), (&json!(newest + 1), &json!("info")), "{next}");
+    assert_eq!(order["fields"]["path"], "/api/v1/keys/rotate", "{next}");
+    assert_eq!(gateway.admin("/api/v1/events?most=1").json()["events"].as_array().map(Vec::len), Some(1));
+    assert_eq!(problem(&gateway.admin("/api/v1/events?most=513")), (400, "malformed".into()));
+}
+
+#[test]
 fn every_order_is_logged_with_whoever_gave_it() {
     let backend = Backend::legacy("a");
     let gateway = Setup::of(&[backend.url()]).start();

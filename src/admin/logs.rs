@@ -1,0 +1,64 @@
+//! The log as an operator asks for it: its recent lines, and from which level on they are written.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+
+use super::Admin;
+use super::asked::{Params, Told};
+use super::problem::Problem;
+use crate::config::LogLevel;
+use crate::log::{Event, MOST_KEPT};
+
+/// Lines in one answer unless others are asked for.
+const SHOWN: usize = 100;
+
+pub fn routes() -> Router<Arc<Admin>> {
+    Router::new().route("/api/v1/events", get(events)).route("/api/v1/log", get(level).put(set_level))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    after: Option<u64>,
+    most: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Events {
+    events: Vec<Event>,
+    /// The number of the last line that there is.
+    newest: u64,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Level {
+    level: LogLevel,
+}
+
+async fn events(State(admin): State<Arc<Admin>>, Params(which): Params<Which>) -> Result<Json<Events>, Problem> {
+    let most = which.most.unwrap_or(SHOWN);
+    if !(1..=MOST_KEPT).contains(&most) {
+        return Err(Problem::malformed(format!("most is 1 to {MOST_KEPT}")));
+    }
+    let kept = admin.log.events();
+    // Read first: a line that comes between is told the next time.
+    let newest = *kept.newest().borrow();
+    let events = kept.after(which.after.unwrap_or(0), most);
+    Ok(Json(Events { events: events.iter().map(|event| Event::clone(event)).collect(), newest }))
+}
+
+async fn level(State(admin): State<Arc<Admin>>) -> Json<Level> {
+    Json(Level { level: admin.log.level() })
+}
+
+/// The level holds until the next start, or until another one is configured.
+async fn set_level(State(admin): State<Arc<Admin>>, Told(wanted): Told<Level>) -> Json<Level> {
+    admin.log.set_level(wanted.level);
+    tracing::info!(level = wanted.level.name(), "an operator sets the log level");
+    level(State(admin)).await
+}
