@@ -22,10 +22,10 @@ impl Roster for Disk {
         })
     }
 
-    fn remind<'a>(&'a self, orders: &'a [Order]) -> Answer<'a, ()> {
+    fn remind<'a>(&'a self, orders: &'a [Order], now: u64) -> Answer<'a, ()> {
         Box::pin(async move {
             self.writer.ready()?;
-            if self.held.roster.learn(orders) { self.writer.write_orders().await } else { Ok(()) }
+            if self.held.roster.learn(orders, now) { self.writer.write_orders().await } else { Ok(()) }
         })
     }
 

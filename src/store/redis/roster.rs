@@ -102,7 +102,7 @@ impl Roster for RedisRoster {
         })
     }
 
-    fn remind<'a>(&'a self, orders: &'a [Order]) -> Answer<'a, ()> {
+    fn remind<'a>(&'a self, orders: &'a [Order], _now: u64) -> Answer<'a, ()> {
         Box::pin(async move {
             if orders.is_empty() {
                 return Ok(());

@@ -169,7 +169,8 @@ mod tests {
             let calls = text.split("redis.call(").skip(1).filter(|call| !call.starts_with("'TIME'"));
             for call in calls {
                 let target = call.split(", ").nth(1).unwrap_or_default();
-                let known = ["KEYS[", "key", "seen", "ARGV[4]", "ARGV[5]"].iter().any(|key| target.starts_with(key));
+                let known = ["KEYS[", "key", "seen", "channel", "ARGV[4]", "ARGV[5]"];
+                let known = known.iter().any(|key| target.starts_with(key));
                 assert!(known, "{call}");
             }
         }

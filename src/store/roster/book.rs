@@ -19,7 +19,7 @@ impl Book {
     pub fn of(orders: impl IntoIterator<Item = Order>) -> Self {
         let mut book = Self::default();
         for order in orders {
-            book.learn(order);
+            book.follow(order);
         }
         book
     }
@@ -33,17 +33,22 @@ impl Book {
         let known = self.orders.get(&order.matter).map_or(0, |known| known.at);
         let after = known.max(order.at).saturating_add(1);
         let order = Order { at: now.max(after), ..order };
-        if !self.learn(order.clone()) {
+        if !self.learn(order.clone(), now) {
             return Err(StoreError::BoundExceeded { what: "orders that stand", limit: MOST_ORDERS });
         }
         Ok(order)
     }
 
-    /// Takes an order that was given before. Whether it counts: no later one is known, and there is room.
-    pub fn learn(&mut self, order: Order) -> bool {
+    /// Takes an order that was given before, and is told at `now` (milliseconds since 1970). Whether it counts: no later one is
+    /// known, and there is room.
+    pub fn learn(&mut self, order: Order, now: u64) -> bool {
         let known = self.orders.get(&order.matter);
         let counts = known.map(|known| order.is_later(known));
-        counts.unwrap_or_else(|| self.make_room()) && self.enter(order)
+        let counts = counts.unwrap_or_else(|| self.make_room());
+        if counts {
+            self.enter(order, now);
+        }
+        counts
     }
 
     /// Takes over what stands at the store that all share, unless a later one is known here. Of two that were given at the
@@ -52,14 +57,14 @@ impl Book {
         let known = self.orders.get(&order.matter);
         let counts = known.map(|known| !known.is_later(&order) && *known != order);
         if counts.unwrap_or_else(|| self.make_room()) {
-            self.enter(order);
+            self.enter(order, 0);
         }
     }
 
-    fn enter(&mut self, order: Order) -> bool {
-        self.version = Version(order.at.max(self.version.0 + 1));
+    /// By the time, so that what comes after a loss is not taken for what was known before it.
+    fn enter(&mut self, order: Order, now: u64) {
+        self.version = Version(now.max(self.version.0 + 1));
         self.orders.insert(order.matter, order);
-        true
     }
 
     /// What is known on a matter.

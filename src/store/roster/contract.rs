@@ -154,17 +154,17 @@ async fn orders_are_told_to_whoever_does_not_know_them(roster: Arc<dyn Roster>) 
 async fn a_reminder_restores_and_never_overrules(roster: Arc<dyn Roster>) {
     let at = |at: u64, n, wish| Order { at, ..order(n, wish, "ann") };
     let old = [at(1000, 1, Wish::Drain), at(2000, 2, Wish::Serve)];
-    roster.remind(&old).await.unwrap();
+    roster.remind(&old, now()).await.unwrap();
     let version = roster.report(report(1, "a")).await.unwrap().version;
     let stands = standing(&*roster).await;
     assert_eq!(stands.values().collect::<Vec<_>>(), [&old[0], &old[1]]);
-    roster.remind(&[at(999, 1, Wish::Serve), at(1000, 1, Wish::Serve), at(2000, 2, Wish::Drain)]).await.unwrap();
-    roster.remind(&[]).await.unwrap();
+    roster.remind(&[at(999, 1, Wish::Serve), at(1000, 1, Wish::Serve), at(2000, 2, Wish::Drain)], now()).await.unwrap();
+    roster.remind(&[], now()).await.unwrap();
     let muster = roster.report(Report { known: Some(version), ..report(1, "a") }).await.unwrap();
     assert_eq!(muster.orders, None, "nothing has changed");
-    roster.remind(&[at(999, 1, Wish::Serve), at(2001, 2, Wish::Drain)]).await.unwrap();
+    roster.remind(&[at(999, 1, Wish::Serve), at(2001, 2, Wish::Drain)], now()).await.unwrap();
     let given = roster.order(order(1, Wish::Serve, "bob"), now()).await.unwrap();
-    roster.remind(&[at(given.at - 1, 1, Wish::Drain), at(given.at, 1, Wish::Drain)]).await.unwrap();
+    roster.remind(&[at(given.at - 1, 1, Wish::Drain), at(given.at, 1, Wish::Drain)], now()).await.unwrap();
     let stands = standing(&*roster).await;
     assert_eq!((&stands[&matter(1)], stands[&matter(2)].at), (&given, 2001));
 }
@@ -196,7 +196,7 @@ async fn there_is_an_end_of_orders(roster: Arc<dyn Roster>) {
     let most = u32::try_from(MOST_ORDERS).unwrap();
     let at = |n: u32, wish| Order { at: u64::from(10 + n), ..order(n, wish, "ann") };
     let all: Vec<_> = (0..most).map(|n| at(n, if n < 2 { Wish::Serve } else { Wish::Drain })).collect();
-    roster.remind(&all).await.unwrap();
+    roster.remind(&all, now()).await.unwrap();
     for n in [most, most + 1] {
         let given = roster.order(order(n, Wish::Drain, "bob"), now()).await.unwrap();
         let stands = standing(&*roster).await;
@@ -205,7 +205,7 @@ async fn there_is_an_end_of_orders(roster: Arc<dyn Roster>) {
     }
     let refused = roster.order(order(most + 2, Wish::Drain, "bob"), now()).await;
     assert!(matches!(refused, Err(StoreError::BoundExceeded { limit: MOST_ORDERS, .. })), "{refused:?}");
-    roster.remind(&[at(most + 2, Wish::Drain)]).await.unwrap();
+    roster.remind(&[at(most + 2, Wish::Drain)], now()).await.unwrap();
     assert!(!standing(&*roster).await.contains_key(&matter(most + 2)));
     // One that stands can always be withdrawn.
     let given = roster.order(order(5, Wish::Serve, "bob"), now()).await.unwrap();

@@ -78,10 +78,10 @@ impl Memory {
         self.state().book.give(order, now)
     }
 
-    /// Takes orders that were given before. Whether any counts.
-    pub fn learn(&self, orders: &[Order]) -> bool {
+    /// Takes orders that were given before, and are told at `now` (milliseconds since 1970). Whether any counts.
+    pub fn learn(&self, orders: &[Order], now: u64) -> bool {
         let book = &mut self.state().book;
-        let counting = orders.iter().filter(|order| book.learn((*order).clone()));
+        let counting = orders.iter().filter(|order| book.learn((*order).clone(), now));
         counting.count() > 0
     }
 
@@ -105,8 +105,8 @@ impl Roster for Memory {
         Box::pin(ready(self.give(order, now)))
     }
 
-    fn remind<'a>(&'a self, orders: &'a [Order]) -> Answer<'a, ()> {
-        self.learn(orders);
+    fn remind<'a>(&'a self, orders: &'a [Order], now: u64) -> Answer<'a, ()> {
+        self.learn(orders, now);
         Box::pin(ready(Ok(())))
     }
 

@@ -130,8 +130,8 @@ pub trait Roster: Send + Sync + fmt::Debug {
     fn order(&self, order: Order, now: u64) -> Answer<'_, Order>;
 
     /// Takes orders that were given before: while the store was away, or to a store that has lost them. Each counts unless
-    /// a later one is known, or there is no room.
-    fn remind<'a>(&'a self, orders: &'a [Order]) -> Answer<'a, ()>;
+    /// a later one is known, or there is no room. `now` as for [`Self::order`].
+    fn remind<'a>(&'a self, orders: &'a [Order], now: u64) -> Answer<'a, ()>;
 
     /// An instance goes.
     fn leave(&self, id: InstanceId) -> Answer<'_, ()>;

@@ -93,7 +93,10 @@ impl Near {
         let order = Order { at: before, ..order };
         match self.far.ask(self.far.store().order(order.clone(), now)).await {
             Ok(order) => {
-                self.state().book.follow(order.clone());
+                let mut state = self.state();
+                state.book.follow(order.clone());
+                // A server that takes over may not have it.
+                state.known = None;
                 Ok(Given { order, is_told: true })
             }
             Err(StoreError::Unavailable { .. }) => {
@@ -145,9 +148,10 @@ impl Near {
         let mut state = self.state();
         state.ahead = difference(muster.at, self.clock.unix_millis());
         (state.present, state.heard, state.is_old) = (muster.present, Some(self.clock.now()), false);
-        state.known = Some(muster.version);
         let Some(theirs) = muster.orders else { return Vec::new() };
         let lacking = lacking(&state.book, &theirs);
+        // What it is told now is looked for once more.
+        state.known = lacking.is_empty().then_some(muster.version);
         for order in theirs {
             state.book.follow(order);
         }
@@ -159,9 +163,8 @@ impl Near {
         if lacking.is_empty() {
             return;
         }
-        match self.far.try_anyway(self.far.store().remind(&lacking)).await {
-            Ok(()) => tracing::info!(orders = lacking.len(), "the store was told of orders that it did not know"),
-            Err(_) => self.state().known = None,
+        if self.far.try_anyway(self.far.store().remind(&lacking, self.clock.unix_millis())).await.is_ok() {
+            tracing::info!(orders = lacking.len(), "the store was told of orders that it did not know");
         }
     }
 
@@ -171,13 +174,14 @@ impl Near {
     }
 }
 
-/// What `mine` knows and `theirs` does not. A store that is full has given up withdrawals on purpose.
+/// What `mine` knows and `theirs` does not, and has room for. A store that is full has given up withdrawals on purpose.
 fn lacking(mine: &Book, theirs: &[Order]) -> Vec<Order> {
     let known: HashMap<Matter, &Order> = theirs.iter().map(|order| (order.matter, order)).collect();
     let has_room = theirs.len() < MOST_ORDERS;
+    let makes_room = theirs.iter().any(|order| order.wish == Wish::Serve);
     let lacks = |order: &&Order| match known.get(&order.matter) {
         Some(theirs) => order.is_later(theirs),
-        None => has_room || order.wish == Wish::Drain,
+        None => has_room || makes_room && order.wish == Wish::Drain,
     };
     mine.all().filter(lacks).cloned().collect()
 }

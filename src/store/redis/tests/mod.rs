@@ -5,6 +5,7 @@ mod counters;
 mod failover;
 mod outages;
 mod results;
+mod roster;
 mod servers;
 mod sharing;
 

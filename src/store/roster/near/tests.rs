@@ -58,9 +58,9 @@ impl Roster for Link {
         self.ask(|memory| memory.give(order, now))
     }
 
-    fn remind<'a>(&'a self, orders: &'a [Order]) -> Answer<'a, ()> {
+    fn remind<'a>(&'a self, orders: &'a [Order], now: u64) -> Answer<'a, ()> {
         self.ask(|memory| {
-            memory.learn(orders);
+            memory.learn(orders, now);
             Ok(())
         })
     }
@@ -238,7 +238,11 @@ async fn live_through(acts: Vec<Act>) {
             Act::Goes(who, way) => instances[who].goes(way),
             Act::Reports(who) => instances[who].report().await,
             Act::Passes(millis) => clock.advance(Duration::from_millis(millis)),
-            Act::StoreForgets => *world.memory.lock().unwrap() = Memory::default(),
+            Act::StoreForgets => {
+                // No server starts within the moment in which it has ended.
+                clock.advance(Duration::from_secs(1));
+                *world.memory.lock().unwrap() = Memory::default();
+            }
             Act::Orders(who, n, wish) => {
                 let order = instances[who].orders(n, wish).await.order;
                 assert_eq!(instances[who].stands(n), Some(order.wish), "it holds at once where it is given");

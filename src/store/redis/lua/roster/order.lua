@@ -1,7 +1,7 @@
 -- Enters orders, each unless a later one stands. KEYS: orders. ARGV: how many are kept, channel, notice; then for each order
 -- its matter, when it was given (ms), or + and what it is given after if it is given now, and what it says. For each when
 -- that counts which stands now, or -1 where there is no room.
-local key, most, answer, changed = KEYS[1], tonumber(ARGV[1]), {}, false
+local key, most, channel, answer, changed = KEYS[1], tonumber(ARGV[1]), ARGV[2], {}, false
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local digits = function(number) return string.format('%.0f', number) end
@@ -33,6 +33,6 @@ end
 if changed then
   local version = tonumber(redis.call('HGET', key, 'version') or 0)
   redis.call('HSET', key, 'version', digits(math.max(now, version + 1)))
-  redis.call('PUBLISH', ARGV[2], ARGV[3])
+  redis.call('PUBLISH', channel, ARGV[3])
 end
 return answer
