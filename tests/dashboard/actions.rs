@@ -31,7 +31,7 @@ fn a_backend_is_drained_and_used_again() {
     browser.confirm("Use again");
     browser.see("Up: takes requests and new sessions");
     assert_eq!(scene.gateway.backends()[0]["state"], "up");
-    browser.is_content(&[&scene.gateway]);
+    browser.part_in_peace(&[&scene.gateway]);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_caller_runs_wild_is_seen_and_its_block_lifted() {
     browser.see_in("main", "Blocked\\s.*no");
     let account = scene.gateway.admin("/api/v1/limits?subject=127.0.0.1").json();
     assert!(account["limits"][0]["accounts"][0]["standings"][0]["blocked_ms"].is_null(), "{account}");
-    browser.is_content(&[&scene.gateway]);
+    browser.part_in_peace(&[&scene.gateway]);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn results_are_forgotten_some_or_all() {
     browser.confirm("Forget");
     browser.see("Forgotten: every kept result");
     assert!(!kept());
-    browser.is_content(&[&scene.gateway]);
+    browser.part_in_peace(&[&scene.gateway]);
 }
 
 #[test]
@@ -93,5 +93,50 @@ fn a_new_sealing_key_is_made_and_what_cannot_be_done_is_told() {
     browser.confirm("Make a key");
     browser.see("A new sealing key is in use");
     assert_eq!(scene.sessions[0].call("session").status, 200);
-    browser.is_content(&[&scene.gateway]);
+    browser.part_in_peace(&[&scene.gateway]);
+}
+
+#[test]
+fn a_session_is_looked_into_moved_and_ended() {
+    let scene = Scene::new();
+    let mut browser = Browser::start();
+    // The list is asked for again as the session ends, and what has ended is not there.
+    browser.expect_complaint("404 (Not Found)");
+    browser.open(&scene.gateway, "#/sessions");
+    browser.see("6 on this page, 6 known in all");
+    browser.order(&json!({"do": "click", "css": "main tbody th a"}));
+    browser.see("The session.*Moored at.*Moves\\s+none: it lies where it began");
+    let before = browser.eval("document.querySelector('main .facts a').textContent");
+    browser.press_button("Move …");
+    browser.see_in("dialog", "Its journal is replayed on another backend.*client notices a pause at most");
+    browser.is_for_everybody("the question where to");
+    browser.confirm("Move");
+    browser.see("The session is moved");
+    browser.see("Moves\\s+1 move");
+    assert_ne!(browser.eval("document.querySelector('main .facts a').textContent"), before);
+    browser.press_button("End …");
+    browser.see_in("dialog", "Its client gets 404 .*cannot be undone");
+    browser.confirm("End session");
+    browser.see("The session has ended");
+    browser.see("5 on this page, 5 known in all");
+    let refused = scene.sessions.iter().filter(|session| session.call("session").status == 404).count();
+    assert_eq!(refused, 1);
+    browser.part_in_peace(&[&scene.gateway]);
+}
+
+#[test]
+fn the_configuration_is_read_again_or_its_fault_is_told() {
+    let scene = Scene::new();
+    let mut browser = Browser::start();
+    browser.expect_complaint("Failed to load resource");
+    browser.open(&scene.gateway, "#/instances");
+    let good = std::fs::read_to_string(scene.gateway.config_path()).unwrap();
+    scene.gateway.configure(&format!("nonsense = 1\n{good}"));
+    browser.press_button("Reload the configuration …");
+    browser.confirm("Reload");
+    browser.see_in("dialog", "Not done: .*old configuration stays");
+    scene.gateway.configure(&good);
+    browser.confirm("Reload");
+    browser.see("The configuration is reloaded");
+    browser.part_in_peace(&[&scene.gateway]);
 }

@@ -133,7 +133,7 @@ impl Browser {
     }
 
     /// Nothing was wrong on any page, and no page asked anybody else.
-    pub fn is_content(mut self, gateways: &[&Gateway]) {
+    pub fn part_in_peace(mut self, gateways: &[&Gateway]) {
         let heard = self.order(&json!({"do": "heard"}));
         let own: Vec<_> = gateways.iter().map(|gateway| format!("http://{}/", gateway.admin)).collect();
         for url in heard["requests"].as_array().unwrap() {

@@ -31,7 +31,7 @@ fn a_server_dies_and_its_sessions_are_seen_to_move() {
     browser.picture("dashboard-rehomed.png");
     browser.follow(&format!("{} is", scene.name(1)));
     browser.see("No sessions");
-    browser.is_content(&[&scene.gateway]);
+    browser.part_in_peace(&[&scene.gateway]);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn where_less_motion_is_wanted_nothing_flies_and_all_is_told() {
     scene.sessions.iter().for_each(|session| assert_eq!(session.call("session").status, 200));
     browser.see_in(".picture", r"−\d moved away");
     assert_eq!(browser.eval("window.flights"), json!(0));
-    browser.is_content(&[&scene.gateway]);
+    browser.part_in_peace(&[&scene.gateway]);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn the_store_goes_and_comes_back() {
     browser.see_in("h1", "All is well");
     browser.see("State\\s+answers");
     drop(other);
-    browser.is_content(&[&one]);
+    browser.part_in_peace(&[&one]);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_is_old_says_so_and_since_when() {
     browser.see_in("#feed", "live");
     browser.until("document.getElementById('banner').hidden");
     browser.see("All is well");
-    browser.is_content(&[&again]);
+    browser.part_in_peace(&[&again]);
 }
 
 #[test]
@@ -116,5 +116,5 @@ fn a_frozen_instance_is_not_taken_for_a_quiet_one() {
     until("news", || {
         browser.eval("document.documentElement.dataset.feed").as_str().filter(|feed| *feed == "live").map(drop)
     });
-    browser.is_content(&[&gateway]);
+    browser.part_in_peace(&[&gateway]);
 }

@@ -39,7 +39,7 @@ fn every_view_is_for_everybody_in_light_and_dark_on_a_phone_and_on_a_wall() {
         let ground = browser.eval("getComputedStyle(document.body).backgroundColor");
         assert_eq!(ground, json!(if scheme == "dark" { "rgb(12, 19, 24)" } else { "rgb(243, 245, 246)" }));
     }
-    browser.is_content(&[&scene.gateway]);
+    browser.part_in_peace(&[&scene.gateway]);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn colours_can_be_chosen_and_stay_chosen() {
     browser.see("All is well");
     assert_eq!(browser.eval(ground), json!("rgb(12, 19, 24)"));
     browser.is_for_everybody("dark by choice");
-    browser.is_content(&[&scene.gateway]);
+    browser.part_in_peace(&[&scene.gateway]);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_keyboard_does() {
     browser.key("Escape");
     browser.until("!document.querySelector('dialog')");
     assert_eq!(scene.gateway.backends()[0]["state"], "up");
-    browser.is_content(&[&scene.gateway]);
+    browser.part_in_peace(&[&scene.gateway]);
 }
 
 #[test]
@@ -128,5 +128,5 @@ fn the_token_is_asked_for_and_stays_in_the_tab() {
         "[Object.values(localStorage), document.cookie, location.href, document.documentElement.outerHTML].join()",
     );
     assert!(!places.as_str().unwrap().contains("s3cret"), "it lies nowhere but in the tab's own storage");
-    browser.is_content(&[&gateway]);
+    browser.part_in_peace(&[&gateway]);
 }

@@ -1,6 +1,6 @@
 // Owns: what an operator can order from here, each behind a question that says what will happen.
 
-import { get, post, put, remove } from "./api.js";
+import { post, remove } from "./api.js";
 import { confirm } from "./dialog.js";
 import { h } from "./dom.js";
 import { many } from "./words.js";
@@ -51,7 +51,7 @@ export function endSession(session, done) {
 
 export function moveSession(session, model, done) {
   const pool = model.pools.find(({ name }) => name === session.pool);
-  const others = (pool?.backends ?? []).filter(({ id, state }) => id !== session.backend && state === "up");
+  const others = (pool?.backends ?? []).filter(({ id, state }) => id !== session.backend.id && state === "up");
   const options = [["", "whichever has most room"], ...others.map(({ id, name }) => [id, name])];
   const select = h("select", { name: "backend", id: "move-to" }, options.map(([value, words]) => h("option", { value }, words)));
   confirm({
@@ -104,23 +104,6 @@ export function reload() {
     act: async () => {
       await post("/reload");
       return "The configuration is reloaded.";
-    },
-  });
-}
-
-export async function logLevel(done) {
-  const { level } = await get("/log");
-  const levels = ["error", "warn", "info", "debug", "trace"];
-  const select = h("select", { name: "level", id: "log-level" }, levels.map((one) => h("option", { value: one, selected: one === level }, one)));
-  confirm({
-    title: "Change the log level?",
-    says: [`It is ${level} now. This instance alone changes, and only until its next start. debug and trace write much.`],
-    word: "Change",
-    fields: [h("label", { for: "log-level" }, "Level"), select],
-    act: async (form) => {
-      await put("/log", { level: form.get("level") });
-      done?.();
-      return `The log level is ${form.get("level")}.`;
     },
   });
 }

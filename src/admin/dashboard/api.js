@@ -60,5 +60,4 @@ export function get(path, query = {}) {
 
 /** Orders. */
 export const post = (path, body = {}) => ask("POST", path, body);
-export const put = (path, body) => ask("PUT", path, body);
 export const remove = (path) => ask("DELETE", path);

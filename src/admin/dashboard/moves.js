@@ -18,9 +18,10 @@ export class Flights {
   }
 
   /** Sessions moved from one place (of the layer) to another. */
-  fly(from, to, number) {
+  fly(from, to, { number, traced }) {
     const path = this.#path(from, to);
-    this.#trace(path);
+    // Tiles find other places when they are sorted: a trace would lead nowhere.
+    if (traced) this.#trace(path);
     if (still() || document.hidden) return;
     for (let dot = 0; dot < Math.min(number, 12) && this.flying < MOST; dot += 1) this.#one(path, dot * 55);
   }

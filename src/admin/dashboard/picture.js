@@ -67,7 +67,7 @@ export class Picture {
   move(move) {
     this.flights.note(move, this.model.now);
     const [from, to] = [this.#end(move.from), this.#end(move.to)];
-    if (from && to) this.flights.fly(from, to, move.sessions ?? 1);
+    if (from && to) this.flights.fly(from, to, { number: move.sessions ?? 1, traced: this.density === "rows" });
   }
 
   #end(id) {

@@ -7,19 +7,18 @@ const short = (id) => `${id.slice(0, 8)}…${id.slice(-4)}`;
 
 /** A table of sessions as the admin API lists them. */
 export function sessionTable(model, empty = "No sessions. They appear here when clients of the legacy era initialize.") {
-  const backend = (one) => model.backends.get(one.backend)?.name ?? one.backend ?? NONE;
+  const backend = ({ backend: { id, name } }) => model.backends.get(id)?.name ?? name;
   return new Table({
     caption: "Sessions",
     order: { key: "used", down: true },
     key: ({ id }) => id,
     columns: [
       { key: "id", label: "Session", head: true, of: ({ id }) => id, make: linked(({ id }) => `#/session/${id}`, ({ id }) => short(id)) },
-      { key: "client", label: "Client", of: ({ client }) => client ?? NONE },
       { key: "caller", label: "Caller", of: ({ caller }) => caller ?? NONE },
-      { key: "backend", label: "Moored at", of: backend, make: linked((one) => `#/backend/${one.backend}`, backend) },
+      { key: "backend", label: "Moored at", of: backend, make: linked((one) => `#/backend/${one.backend.id}`, backend) },
       { key: "moves", label: "Moves", kind: "number", of: ({ epoch }) => epoch ?? 0, tell: count },
       { key: "begun", label: "Begun", kind: "number", of: (one) => one.created_at, tell: clock },
-      { key: "used", label: "Last used", kind: "number", of: (one) => one.last_used_at, tell: (at) => ago(at, model.now) },
+      { key: "used", label: "Last used", kind: "number", of: (one) => one.last_seen_at, tell: (at) => ago(at, model.now) },
     ],
     empty,
   });

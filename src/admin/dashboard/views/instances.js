@@ -24,7 +24,7 @@ export default function instances({ model }) {
   });
   const [own, kept] = [facts(), facts()];
   const all = section("Instances", {}, table.node);
-  const here = section("This instance", { className: "half" }, own.node, h("div", { class: "row" }, button("Reload the configuration …", actions.reload), button("Log level …", () => actions.logLevel()), button("New sealing key …", actions.rotateKey)));
+  const here = section("This instance", { className: "half" }, own.node, h("div", { class: "row" }, button("Reload the configuration …", actions.reload), button("New sealing key …", actions.rotateKey)));
   const store = section("Store", { className: "half" }, kept.node);
   const update = (now) => {
     show(all.node, now.instances !== undefined);

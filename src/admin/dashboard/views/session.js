@@ -24,21 +24,24 @@ export default function session({ model, id, go }) {
     show(here.node, !lost);
     [move, end].forEach((one_) => show(one_, Boolean(one) && !lost));
     if (!one || lost) return;
-    if (berth.textContent !== (now.backends.get(one.backend)?.name ?? one.backend)) link(berth, `#/backend/${one.backend}`, now.backends.get(one.backend)?.name ?? one.backend);
+    const lies = now.backends.get(one.backend.id)?.name ?? one.backend.name;
+    if (berth.textContent !== lies) link(berth, `#/backend/${one.backend.id}`, lies);
+    const { journal } = one;
     if (one.caller && caller.textContent !== one.caller) link(caller, `#/caller/${encodeURIComponent(one.caller)}`, one.caller);
     told.update([
       ["Moored at", berth],
       ["Pool", one.pool],
       ["Caller", one.caller ? caller : undefined],
-      ["Client", one.client],
+      ["Client", journal?.client && [journal.client.name, journal.client.version].filter(Boolean).join(" ")],
       ["Protocol version", one.protocol_version],
       ["Moves", one.epoch === undefined ? undefined : one.epoch === 0 ? "none: it lies where it began" : many(one.epoch, "move")],
       ["Begun", `${clock(one.created_at)} (${span(now.now - one.created_at)} ago)`],
-      ["Last used", one.last_used_at === undefined ? undefined : ago(one.last_used_at, now.now)],
-      ["Requests in flight", one.in_flight === undefined ? undefined : count(one.in_flight)],
-      ["Open streams", one.streams === undefined ? undefined : count(one.streams)],
-      ["Subscriptions", one.subscriptions === undefined ? undefined : Array.isArray(one.subscriptions) ? one.subscriptions.join(", ") || "none" : count(one.subscriptions)],
-      ["Log level", one.log_level],
+      ["Last used", ago(one.last_seen_at, now.now)],
+      ["Requests in flight", count(one.in_flight)],
+      ["Open streams", count(one.open_streams)],
+      ["Subscriptions", journal && count(journal.subscriptions)],
+      ["Log level", journal?.log_level],
+      ["Could be moved now", one.immovable ? `no: ${one.immovable.detail}` : "yes"],
     ]);
   };
   return { title: "Session", node, update, close: () => source.close(), read: () => source.read() };
