@@ -147,5 +147,6 @@ say "node $(node --version), $(python3 --version), $(redis-server --version | cu
 tests/sdk/install.sh
 tests/oauth/install.sh
 tests/dashboard/install.sh
+tests/admin/install.sh
 # tests/conformance/run-all.sh installs the suite and its servers by itself.
 say "all that the tests need is here"

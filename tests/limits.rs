@@ -234,7 +234,7 @@ fn a_block_lasts_until_it_is_over_or_lifted() {
         gateway.order(&format!("/api/v1/limits/{name}/lift"), &json!({ "subject": subject }).to_string())
     };
     assert_eq!(lift("nobody", "10.0.0.1").status, 404);
-    assert_eq!(lift("per-caller", "somebody").status, 400);
+    assert_eq!(lift("per-caller", "somebody").status, 422);
     assert_eq!(lift("per-caller", "10.0.0.1").json(), json!({"lifted": true}));
     assert_eq!(lift("per-caller", "10.0.0.1").json(), json!({"lifted": false}));
     let left = || {

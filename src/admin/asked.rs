@@ -10,11 +10,15 @@ use http::request::Parts;
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use super::problem::Problem;
 
 /// The largest body that is read, in bytes.
 pub const LARGEST: usize = 64 * 1024;
+
+/// Characters of a caller, a subject, or anything else that is named in a query or a body, at most.
+pub const LONGEST_TEXT: usize = 1024;
 
 /// How long a body may take to come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -81,6 +85,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
         let params = Query::<T>::try_from_uri(&parts.uri);
         params.map(|Query(params)| Self(params)).map_err(|error| Problem::malformed(error.body_text()))
     }
+}
+
+/// Whether a text that was sent is as long as it may be.
+pub fn within(most: usize, (name, text): (&str, Option<&str>)) -> Result<(), Problem> {
+    if text.is_none_or(|text| text.chars().take(most + 1).count() <= most) {
+        return Ok(());
+    }
+    Err(Problem::malformed(format!("{name} is longer than {most} characters")))
+}
+
+/// Reads a member that may be left out, but not be null.
+///
+/// # Errors
+/// Where its value is not what it should be.
+pub fn unless_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
 }
 
 fn is_json(kind: &HeaderValue) -> bool {

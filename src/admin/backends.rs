@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
-use super::asked::{Named, Params};
+use super::asked::{LONGEST_TEXT, Named, Params, within};
 use super::problem::Problem;
 use crate::fleet::{Backend, Pool};
 
@@ -61,6 +61,7 @@ struct Placed {
 }
 
 async fn all(State(admin): State<Arc<Admin>>, Params(which): Params<Which>) -> Result<Json<Pools>, Problem> {
+    within(LONGEST_TEXT, ("pool", which.pool.as_deref()))?;
     let now = admin.clock.now();
     let pools = admin.fleet.pools();
     let wanted = |pool: &&Arc<Pool>| which.pool.as_ref().is_none_or(|name| pool.settings().name == *name);

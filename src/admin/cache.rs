@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
-use super::asked::Told;
+use super::asked::{LONGEST_TEXT, Told, within};
 use super::backends::unknown_pool;
 use super::bounded::in_time;
 use super::problem::Problem;
@@ -17,7 +17,7 @@ use super::sessions::session_id;
 use crate::cache::Purge;
 use crate::names::PoolId;
 
-/// What one order may name at most.
+/// What one order may name of each kind at most.
 const MOST_NAMED: usize = 256;
 
 pub fn routes() -> Router<Arc<Admin>> {
@@ -71,16 +71,20 @@ async fn purge(State(admin): State<Arc<Admin>>, Told(what): Told<What>) -> Resul
 
 fn read(admin: &Admin, what: What) -> Result<Purge, Problem> {
     let lists = [what.tools.len(), what.tags.len(), what.callers.len(), what.sessions.len(), what.pools.len()];
-    if lists.iter().sum::<usize>() > MOST_NAMED {
-        return Err(Problem::malformed(format!("more than {MOST_NAMED} names at once")));
+    if lists.iter().any(|named| *named > MOST_NAMED) {
+        return Err(Problem::malformed(format!("more than {MOST_NAMED} names of one kind")));
     }
     if !what.all && lists == [0; 5] {
         return Err(Problem::malformed(
             "say what: tools, tags, callers, sessions, pools (lists of names), or all: true",
         ));
     }
-    if [&what.tools, &what.tags, &what.callers].iter().any(|names| names.iter().any(|name| name.is_empty())) {
-        return Err(Problem::malformed("a name is empty"));
+    let texts = what.tools.iter().chain(&what.tags).chain(&what.callers).map(|name| &**name);
+    for name in texts.chain(what.pools.iter().map(String::as_str)) {
+        if name.is_empty() {
+            return Err(Problem::malformed("a name is empty"));
+        }
+        within(LONGEST_TEXT, ("a name", Some(name)))?;
     }
     Ok(Purge {
         all: what.all,

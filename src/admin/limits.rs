@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
-use super::asked::{Named, Params, Told};
+use super::asked::{LONGEST_TEXT, Named, Params, Told, within};
 use super::bounded::in_time;
 use super::problem::Problem;
 use crate::limit::{AccountView, LimitView, Spender, UnknownLimit};
@@ -78,6 +79,7 @@ async fn limits(State(admin): State<Arc<Admin>>, Params(which): Params<Which>) -
     if most > MOST_SHOWN {
         return Err(Problem::malformed(format!("top is {MOST_SHOWN} at most")));
     }
+    within(LONGEST_TEXT, ("subject", which.subject.as_deref()))?;
     let (views, asked) = match &which.subject {
         Some(subject) => (in_time(admin.limit.account(subject)).await?, false),
         None => (in_time(admin.limit.overview(most)).await?, true),
@@ -94,6 +96,7 @@ async fn lift(
     Named(name): Named,
     Told(whose): Told<Whose>,
 ) -> Result<Json<Lifted>, Problem> {
+    within(LONGEST_TEXT, ("subject", Some(&whose.subject)))?;
     match in_time(admin.limit.lift(&name, &whose.subject)).await? {
         Ok(lifted) => {
             tracing::info!(limit = name, subject = whose.subject, lifted, "an operator lifts a block");
@@ -103,7 +106,8 @@ async fn lift(
             Err(Problem::unknown("unknown_limit", format!("{error}; see /api/v1/limits")))
         }
         Err(error @ UnknownLimit::Subject(_)) => {
-            Err(Problem::malformed(format!("{error}; say whose block is lifted: {{\"subject\": …}}")))
+            let words = format!("{error}; say whose block is lifted: {{\"subject\": …}}");
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unfit_subject", words))
         }
         Err(error @ UnknownLimit::Store(_)) => Err(Problem::away("store_away", format!("{error}; try again"))),
     }

@@ -13,6 +13,9 @@ use super::problem::Problem;
 use crate::config::LogLevel;
 use crate::log::{Event, MOST_KEPT};
 
+/// The largest number that every reader of JSON tells from its neighbours (RFC 8259 §6).
+const LARGEST: u64 = (1 << 53) - 1;
+
 /// Lines in one answer unless others are asked for.
 const SHOWN: usize = 100;
 
@@ -44,6 +47,9 @@ async fn events(State(admin): State<Arc<Admin>>, Params(which): Params<Which>) -
     let most = which.most.unwrap_or(SHOWN);
     if !(1..=MOST_KEPT).contains(&most) {
         return Err(Problem::malformed(format!("most is 1 to {MOST_KEPT}")));
+    }
+    if which.after.is_some_and(|after| after > LARGEST) {
+        return Err(Problem::malformed(format!("after is {LARGEST} at most")));
     }
     let kept = admin.log.events();
     // Read first: a line that comes between is told the next time.

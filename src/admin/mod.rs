@@ -5,6 +5,7 @@ mod asked;
 mod backends;
 mod bounded;
 mod cache;
+mod document;
 pub mod feed;
 mod gate;
 mod guard;
@@ -142,6 +143,7 @@ impl Admin {
             .merge(pages::routes())
             .merge(logs::routes())
             .merge(reload::routes())
+            .merge(document::routes())
             .fallback(async || unknown_path())
             .method_not_allowed_fallback(async || {
                 let words = "this path is not asked so; see the header field Allow";

@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
-use super::asked::{Named, Params, Told};
+use super::asked::{LONGEST_TEXT, Named, Params, Told, unless_null, within};
 use super::backends::unknown_pool;
 use super::bounded::in_time;
 use super::problem::Problem;
@@ -64,6 +64,7 @@ struct Ended {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Where {
+    #[serde(default, deserialize_with = "unless_null")]
     backend: Option<String>,
 }
 
@@ -85,6 +86,7 @@ async fn some(State(admin): State<Arc<Admin>>, Params(which): Params<Which>) -> 
     let backend = which.backend.as_deref().map(backend_id).transpose()?;
     let pool = which.pool.as_deref().map(|name| pool_named(&admin, name)).transpose()?;
     let caller = which.caller.as_deref();
+    within(LONGEST_TEXT, ("caller", caller))?;
     let digest = caller.and_then(Principal::labelled);
     let is_caller = |moored: &Moored| match caller {
         None => true,
@@ -230,5 +232,6 @@ fn backend_id(text: &str) -> Result<BackendId, Problem> {
 }
 
 fn hex(text: &str, digits: usize) -> Option<&str> {
-    Some(text).filter(|text| text.len() == digits && text.bytes().all(|digit| digit.is_ascii_hexdigit()))
+    Some(text)
+        .filter(|text| text.len() == digits && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')))
 }

@@ -85,6 +85,7 @@ fn what_cannot_be_understood_is_400() {
         ("/api/v1/limits/a/lift".to_owned(), "{\"subject\":1}"),
         (format!("/api/v1/sessions/{id}/move"), "{\"backend\":\"x\"}"),
         (format!("/api/v1/sessions/{id}/move"), "{\"to\":\"x\"}"),
+        (format!("/api/v1/sessions/{id}/move"), "{\"backend\":null}"),
     ] {
         assert_eq!(problem(&gateway.order(&path, body)), (400, "malformed".into()), "{path} {body}");
     }
