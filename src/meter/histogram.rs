@@ -1,5 +1,5 @@
 //! A histogram of durations that is classic and native at once. To observe one is to find its bucket in a table and to add to two
-//! numbers of the thread's own copy, relaxed: nobody waits, no float is added. What it costs is measured by `benches/instruments.rs`.
+//! numbers of the thread's own copy, relaxed: nobody waits, no float is added. What it costs stands in the module above.
 //! It refuses to be anything but a sum and counts: no quantiles are made here.
 
 use std::array;
