@@ -3,7 +3,8 @@
 
 use tokio::time::timeout;
 
-use super::{App, FLUSH};
+use super::App;
+use super::leaving::FLUSH;
 use crate::config::Config;
 
 impl App {

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod error;
+mod leaving;
 mod logs;
 mod mover;
 mod operated;
@@ -15,7 +16,6 @@ mod watcher;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
@@ -39,7 +39,7 @@ use crate::authorize::{self, Authorize};
 use crate::cache::Cache;
 use crate::clock::{Chance, Clock};
 use crate::config::{Config, Refusals};
-use crate::drain::{Drain, Phase};
+use crate::drain::Drain;
 use crate::fleet::{Fleet, Pool};
 use crate::identify::Identify;
 use crate::limit::Limit;
@@ -56,12 +56,6 @@ use crate::survey::StoreParts;
 use crate::tasks::{self, Task};
 use crate::toll::Toll;
 use crate::walk::Walk;
-
-/// How often a drain looks whether requests are still in flight.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// At the end of a drain the store has this long to write what it still holds.
-const FLUSH: Duration = Duration::from_secs(5);
 
 /// A running instance.
 pub struct App {
@@ -258,19 +252,6 @@ impl App {
         shared.authorize.reconfigure(rules);
     }
 
-    /// Waits until no request is in flight.
-    async fn all_answered(&self) {
-        let now = self.shared.clock.now();
-        let busy = || {
-            let pools = self.shared.fleet.pools();
-            let in_flight = |pool: &Arc<Pool>| pool.backends().iter().any(|backend| backend.load(now).in_flight > 0);
-            pools.iter().any(in_flight)
-        };
-        while busy() {
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
     /// Where clients connect.
     #[must_use]
     pub fn addrs(&self) -> &[SocketAddr] {
@@ -281,32 +262,6 @@ impl App {
     #[must_use]
     pub const fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin
-    }
-
-    /// Goes away in order, within `drain.deadline`: not ready; then no new connections and sessions; requests in flight
-    /// end; notification streams get a clean close; what still runs at the deadline is told so.
-    pub async fn drain(&self) {
-        let settings = self.config.load().drain;
-        let drain = &self.shared.drain;
-        tracing::info!(deadline_ms = settings.deadline.as_millis(), "draining");
-        drain.advance(Phase::Noticed);
-        tokio::time::sleep(settings.notice).await;
-        drain.advance(Phase::Closing);
-        let left = settings.deadline.saturating_sub(settings.notice);
-        let begun = self.shared.clock.now();
-        // Half of what is left for requests, which may need answers from their clients; the rest for saying goodbye.
-        drop(tokio::time::timeout(left / 2, self.all_answered()).await);
-        drain.advance(Phase::Parting);
-        self.workers.join(left.saturating_sub(self.shared.clock.now().saturating_duration_since(begun))).await;
-        drain.advance(Phase::Over);
-        self.workers.join(Duration::from_secs(1)).await;
-        drop(self.shared.sessions.upkeep().await);
-        if tokio::time::timeout(FLUSH, self.store.flush()).await.is_err() {
-            tracing::error!("the store did not write everything in time");
-        }
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.settle_logs().await;
-        tracing::info!("drained");
     }
 }
 

@@ -5,6 +5,7 @@
 mod counts;
 mod order;
 mod replay;
+mod why;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ use crate::wire::Outgoing;
 pub use counts::{Counts, Fate};
 pub use order::{Immovable, Parted};
 use replay::Replayed;
+pub use why::Why;
 
 /// How often whoever waits for somebody else's move looks whether it is done.
 const LOOK: Duration = Duration::from_millis(20);
@@ -95,44 +97,6 @@ pub enum Stop {
 impl From<Cause> for Stop {
     fn from(cause: Cause) -> Self {
         Self::Refused(cause)
-    }
-}
-
-/// Why a session is moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Why {
-    /// Its backend is lost.
-    Lost,
-    /// Its backend is well, and has forgotten it: it may be rebuilt there.
-    Forgotten,
-    /// On purpose, while nothing of it is in flight.
-    Parting,
-    /// The same because an operator wants it so, and perhaps where it is to go. Should that not do, it stays as it is.
-    Ordered(Option<BackendId>),
-}
-
-impl Why {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Lost, Self::Forgotten, Self::Parting, Self::Ordered(None)];
-
-    /// The word for it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Lost => "lost",
-            Self::Forgotten => "forgotten",
-            Self::Parting => "parting",
-            Self::Ordered(_) => "ordered",
-        }
-    }
-
-    /// The same wherever it is to go: what moves are counted by.
-    #[must_use]
-    pub const fn kind(self) -> Self {
-        match self {
-            Self::Ordered(_) => Self::Ordered(None),
-            other => other,
-        }
     }
 }
 
