@@ -37,8 +37,8 @@ const REHOMES: Metric = Metric {
     kind: Kind::Counter,
     labels: &["pool", "cause", "result"],
     help: "Moves of sessions that this instance made, by cause and result",
-    advice: "The cause is `lost` (its backend is gone), `forgotten` (its backend has restarted) or `parting` (its backend drains, or another \
-             has room). Results: `moved`; `stayed` (nobody could take it, or the store did not answer: its requests are refused until \
+    advice: "The cause is `lost` (its backend is gone), `forgotten` (its backend has restarted), `parting` (its backend drains, or another \
+             has room) or `ordered` (by an operator). Results: `moved`; `stayed` (nobody could take it, or the store did not answer: its requests are refused until \
              somebody can); `refused` (a server did not take the credentials); `lost` (the session has ended).",
 };
 
