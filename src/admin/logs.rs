@@ -52,9 +52,10 @@ async fn events(State(admin): State<Arc<Admin>>, Params(which): Params<Which>) -
         return Err(Problem::malformed(format!("after is {LARGEST} at most")));
     }
     let kept = admin.log.events();
-    // Read first: a line that comes between is told the next time.
     let newest = *kept.newest().borrow();
     let events = kept.after(which.after.unwrap_or(0), most);
+    // A line may have come between.
+    let newest = events.last().map_or(newest, |last| last.number);
     Ok(Json(Events { events: events.iter().map(|event| Event::clone(event)).collect(), newest }))
 }
 

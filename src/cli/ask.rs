@@ -19,8 +19,9 @@ use tokio::net::TcpStream;
 use crate::config::{Config, Password};
 use crate::tasks;
 
-/// How long the instance may take to answer.
+/// How long the instance may take to answer a question, and to carry out an order.
 const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE_WITH_ORDERS: Duration = Duration::from_secs(65);
 
 /// The longest answer that is read, in bytes.
 const LARGEST: usize = 4 * 1024 * 1024;
@@ -37,6 +38,9 @@ pub struct Instance {
     /// A file that holds the admin API's token [default: the variable MOORLINE_ADMIN_TOKEN, or what the configuration says].
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
+    /// Print the instance's answer as JSON, for programs.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Instance {
@@ -48,19 +52,55 @@ impl Instance {
         self.read(&self.ask((Method::GET, path), Bytes::new())?)
     }
 
-    /// Orders something of it, and gives the body of its answer.
+    /// Asks it something, and prints the answer: in these words, or as it came where JSON is wanted.
     ///
     /// # Errors
     /// Where nobody answers, in time and well.
-    pub fn order(&self, asked: (Method, &str), told: &impl Serialize) -> anyhow::Result<Bytes> {
-        self.ask(asked, serde_json::to_vec(told)?.into())
+    pub fn show<T: DeserializeOwned>(&self, path: &str, words: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        self.print(&self.ask((Method::GET, path), Bytes::new())?, words)
     }
 
-    /// Reads an answer.
+    /// Whether its answers are wanted as they come.
+    pub const fn wants_json(&self) -> bool {
+        self.json
+    }
+
+    /// Orders something of it, and prints what came of it in the same way.
     ///
     /// # Errors
-    /// Where it is none of this version.
-    pub fn read<T: DeserializeOwned>(&self, answer: &[u8]) -> anyhow::Result<T> {
+    /// Where nobody answers, in time and well.
+    pub fn order<T: DeserializeOwned>(
+        &self,
+        asked: (Method, &str),
+        told: &impl Serialize,
+        words: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        self.print(&self.ask(asked, serde_json::to_vec(told)?.into())?, words)
+    }
+
+    /// Orders something of it that has no answer but that it is done; says so in these words.
+    ///
+    /// # Errors
+    /// Where nobody answers, in time and well.
+    pub fn command(&self, asked: (Method, &str), told: &impl Serialize, words: &str) -> anyhow::Result<()> {
+        self.ask(asked, serde_json::to_vec(told)?.into())?;
+        if !self.json {
+            println!("{words}");
+        }
+        Ok(())
+    }
+
+    fn print<T: DeserializeOwned>(&self, answer: &[u8], words: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", String::from_utf8_lossy(answer).trim_end());
+        } else {
+            print!("{}", words(&self.read(answer)?));
+        }
+        Ok(())
+    }
+
+    /// Reads an answer; it may be none of this version.
+    fn read<T: DeserializeOwned>(&self, answer: &[u8]) -> anyhow::Result<T> {
         let admin = self.addr()?;
         serde_json::from_slice(answer)
             .with_context(|| format!("{admin} is not the admin API of a Moorline of this version"))
@@ -70,7 +110,8 @@ impl Instance {
         let admin = self.addr()?;
         let token = self.token()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-        let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(admin, token, asked, told)).await });
+        let patience = if asked.0 == Method::GET { PATIENCE } else { PATIENCE_WITH_ORDERS };
+        let asked = runtime.block_on(async { tokio::time::timeout(patience, ask(admin, token, asked, told)).await });
         asked.context("the instance does not answer")?
     }
 
@@ -137,9 +178,20 @@ fn detail(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Problem {
         detail: String,
+        #[serde(default)]
+        errors: Vec<Flaw>,
     }
-    let problem: Result<Problem, _> = serde_json::from_slice(body);
-    problem.map_or_else(|_| String::from_utf8_lossy(body).trim().to_owned(), |problem| problem.detail)
+    #[derive(Deserialize)]
+    struct Flaw {
+        line: usize,
+        column: usize,
+        detail: String,
+    }
+    let Ok(Problem { detail, errors }) = serde_json::from_slice(body) else {
+        return String::from_utf8_lossy(body).trim().to_owned();
+    };
+    let flaws = errors.iter().map(|flaw| format!("\n  {}:{}: {}", flaw.line, flaw.column, flaw.detail));
+    detail + &flaws.collect::<String>()
 }
 
 /// A text as a query's value.
@@ -167,6 +219,8 @@ mod tests {
     #[test]
     fn of_a_problem_its_detail_is_shown() {
         assert_eq!(detail(b"{\"status\":404,\"detail\":\"no such thing\"}"), "no such thing");
+        let flawed = br#"{"detail":"faults","errors":[{"line":3,"column":1,"code":"missing","detail":"no pool"}]}"#;
+        assert_eq!(detail(flawed), "faults\n  3:1: no pool");
         assert_eq!(detail(b"from a proxy\n"), "from a proxy");
     }
 }

@@ -71,18 +71,17 @@ struct Usage {
 
 pub(super) fn cache(args: &CacheArgs) -> anyhow::Result<()> {
     match &args.command {
-        Command::Show { instance } => {
-            let usage: Usage = instance.get("/api/v1/cache")?;
-            let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-            println!("{} results, {} of {} MiB", usage.entries, mib(usage.bytes), mib(usage.most));
-            println!("{} calls under way, {} requests wait for them", usage.under_way, usage.waiting);
-        }
+        Command::Show { instance } => instance.show("/api/v1/cache", words),
         Command::Purge(purge) => {
-            purge.instance.order((Method::POST, "/api/v1/cache/purge"), &purge.what)?;
-            println!("forgotten");
+            purge.instance.command((Method::POST, "/api/v1/cache/purge"), &purge.what, "forgotten")
         }
     }
-    Ok(())
+}
+
+fn words(usage: &Usage) -> String {
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let kept = format!("{} results, {} of {} MiB\n", usage.entries, mib(usage.bytes), mib(usage.most));
+    format!("{kept}{} calls under way, {} requests wait for them\n", usage.under_way, usage.waiting)
 }
 
 #[cfg(test)]

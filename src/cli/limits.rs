@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::ask::{Instance, escaped};
+use super::table::printable;
 
 #[derive(Debug, Args)]
 pub(super) struct LimitsArgs {
@@ -53,9 +54,7 @@ pub(super) fn limits(args: &LimitsArgs) -> anyhow::Result<()> {
         Some(caller) => format!("/api/v1/limits?subject={}", escaped(caller)),
         None => format!("/api/v1/limits?top={}", args.top),
     };
-    let answer = args.instance.get(&path)?;
-    print!("{}", table(&answer));
-    Ok(())
+    args.instance.show(&path, table)
 }
 
 fn table(answer: &Answer) -> String {
@@ -77,11 +76,6 @@ fn table(answer: &Answer) -> String {
         }
     }
     out
-}
-
-/// Clients choose the names of tools, and terminals obey control characters.
-fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
 }
 
 fn each(key: &str) -> String {
@@ -117,10 +111,5 @@ mod tests {
                         60 calls per minute          58 of 60 left, all again in 2 s\nopenai  (20 at the same time for each all together)\n    \
                         nobody has asked for anything yet\n";
         assert_eq!(table, expected.replace("for each all together", "for all together"));
-    }
-
-    #[test]
-    fn what_a_client_has_chosen_does_nothing_to_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2Jb\nc ä"), "a\\u{1b}[2Jb\\nc ä");
     }
 }

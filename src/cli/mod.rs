@@ -3,9 +3,14 @@
 mod ask;
 mod cache;
 mod demo;
+mod events;
 mod key;
 mod limits;
+mod orders;
 mod serve;
+mod sessions;
+mod status;
+mod table;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -34,6 +39,22 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Ask a running instance how it is doing: instances, pools and backends.
+    Status(status::StatusArgs),
+    /// List the sessions that a running instance knows.
+    Sessions(sessions::SessionsArgs),
+    /// Look at one session, end it, or move it to another backend.
+    Session(sessions::SessionArgs),
+    /// Have a backend take nobody new; its sessions move away as they fall quiet.
+    Drain(orders::BackendArgs),
+    /// Have a drained backend take newcomers again.
+    Undrain(orders::BackendArgs),
+    /// Have a running instance read its configuration file anew, and say what is wrong with it.
+    Reload(orders::ReloadArgs),
+    /// Show from which level on a running instance logs, or set it.
+    Log(orders::LogArgs),
+    /// Show what has happened at a running instance lately.
+    Events(events::EventsArgs),
     /// Ask a running instance how its limits stand, and who spends most.
     Limits(limits::LimitsArgs),
     /// Ask a running instance what its cache holds, or have results forgotten everywhere.
@@ -86,6 +107,14 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::serve(&args),
         Command::Check { config } => return check(&config),
+        Command::Status(args) => status::status(&args),
+        Command::Sessions(args) => sessions::sessions(&args),
+        Command::Session(args) => sessions::session(&args),
+        Command::Drain(args) => orders::drain(&args),
+        Command::Undrain(args) => orders::undrain(&args),
+        Command::Reload(args) => orders::reload(&args),
+        Command::Log(args) => orders::log(&args),
+        Command::Events(args) => events::events(&args),
         Command::Limits(args) => limits::limits(&args),
         Command::Cache(args) => cache::cache(&args),
         Command::Key(command) => key::key(&command),

@@ -1,6 +1,7 @@
 //! The admin API as an operator uses it: what each endpoint answers, and how each says no. Instances that share a Redis are in
 //! `survival`.
 
+mod commands;
 mod document;
 mod errors;
 mod instance;
