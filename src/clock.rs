@@ -109,6 +109,16 @@ pub struct Chance {
     state: AtomicU64,
 }
 
+thread_local! {
+    static HERE: Chance = Chance::system();
+}
+
+/// The next 64 random bits of this thread's own source, which no other thread waits for.
+#[must_use]
+pub fn chance_here() -> u64 {
+    HERE.with(Chance::next)
+}
+
 impl Chance {
     /// Starts from the process's own entropy.
     #[must_use]

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use crate::authorize::Authorize;
 use crate::cache::{Cache, Change, Looked, MOORLINE_CACHE, Source};
 use crate::drain::{Drain, Phase};
-use crate::exchange::{Answer, Ask, Exchange, Heading, Lesson, Moored};
+use crate::exchange::{Answer, Ask, Exchange, Heading, Lesson, Moored, during};
 use crate::identify::{Connection, Identify};
 use crate::limit::{Limit, Pass, Permit};
 use crate::names::BackendId;
@@ -103,7 +103,7 @@ impl Walk {
         trail: &mut Trail,
     ) -> Result<Response<RelayBody>, Reject> {
         let mut exchange = self.identify.read(request, connection).await?;
-        self.observe.facts(trail, &exchange);
+        self.observe.facts(trail, &mut exchange);
         if let Some(document) = self.authorize.document(&exchange) {
             return Ok(self.relay.say(document));
         }
@@ -193,7 +193,8 @@ impl Walk {
         if closing && exchange.opens_session() {
             return Err(Cause::Draining);
         }
-        self.sessions.find(exchange).await
+        let traced = exchange.traced.clone();
+        during(traced.as_ref(), "session", self.sessions.find(exchange)).await
     }
 
     /// Delivers it; a notification stream more patiently.
@@ -266,7 +267,7 @@ impl Walk {
         if let Some(moored) = moored.filter(|moored| !matches!(exchange.ask, Ask::Stream) && moored.awaits_stream()) {
             Box::pin(stream_follows(moored)).await;
         }
-        let pass = self.limit.pass(exchange, &heading.backend).await?;
+        let pass = exchange.during("backend queue", self.limit.pass(exchange, &heading.backend)).await?;
         self.observe.sent(trail, moored.map(|moored| moored.id), &heading.backend);
         let mut change = self.cache.change(exchange);
         let sending = self.relay.now();
@@ -363,7 +364,7 @@ impl Walk {
     }
 
     fn refuse(&self, reject: Reject, trail: &mut Trail) -> Response<RelayBody> {
-        self.observe.refused(trail, reject.cause.name());
+        self.observe.refused(trail, &reject.cause);
         tracing::debug!(reason = reject.cause.name(), "refused");
         reject.into_response(**self.refusals.load()).map(RelayBody::whole)
     }

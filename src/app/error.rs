@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::auth;
 use crate::listener;
+use crate::observe::trace::TraceError;
 use crate::session::SetupError;
 use crate::store;
 use crate::store::disk::OpenError;
@@ -41,6 +42,9 @@ pub enum StartError {
     /// The access log's file could not be opened, or there is no thread to write it.
     #[error("cannot open the access log")]
     AccessLog(#[source] io::Error),
+    /// Nothing can be traced.
+    #[error("cannot set up traces")]
+    Traces(#[from] TraceError),
     /// A thread could not be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),

@@ -1,11 +1,22 @@
-//! The log and the access log of a running instance: new settings, files that were moved away, the last lines. Says where lines go, and
-//! writes none.
+//! The log, the access log and the traces of a running instance: new settings, files that were moved away, the last lines and spans.
+//! Says where they go, and writes none.
+
+use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use super::App;
 use super::leaving::FLUSH;
+use super::{App, StartError};
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::observe::Observe;
+use crate::observe::trace::Tracing;
+
+/// The station that counts, writes the access log, and traces.
+pub(super) fn observe(config: &Config, clock: &Clock) -> Result<Observe, StartError> {
+    let tracing = Arc::new(Tracing::new(clock.clone(), &config.traces)?);
+    Observe::new(clock.clone(), config.metrics, &config.log.access, tracing).map_err(StartError::AccessLog)
+}
 
 impl App {
     /// Opens the access log anew, where it is a file: it may have been moved away.
@@ -16,6 +27,12 @@ impl App {
     pub(super) fn take_over_logs(&self, new: &Config) {
         self.log.reconfigure(&new.log);
         self.turn_access_log(new);
+        if let Err(error) = self.shared.observe.tracing().reconfigure(&new.traces) {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the new settings of traces cannot be used, the old ones stay"
+            );
+        }
     }
 
     fn turn_access_log(&self, config: &Config) {
@@ -27,6 +44,7 @@ impl App {
     /// Nothing that was to be told is lost with the process.
     pub(super) async fn settle_logs(&self) {
         self.log.tell_left_out();
-        drop(timeout(FLUSH, self.shared.observe.access().settle()).await);
+        let observe = &self.shared.observe;
+        drop(timeout(FLUSH, async { tokio::join!(observe.access().settle(), observe.tracing().settle()) }).await);
     }
 }

@@ -25,6 +25,7 @@ pub use error::StartError;
 pub use reload::follow;
 
 use certificates::Certificates;
+use logs::observe;
 use mover::Mover;
 use settings::{
     authorize_settings, cache_settings, door_rules, gate_settings, identify_settings, limit_settings, relay_settings,
@@ -293,9 +294,7 @@ impl Shared {
             authorize: Arc::new(Authorize::new(authorize_settings(config), Arc::clone(&gates))),
             gates,
             route: Arc::new(Route::new(clock.clone(), Chance::system())),
-            observe: Arc::new(
-                Observe::new(clock.clone(), config.metrics, &config.log.access).map_err(StartError::AccessLog)?,
-            ),
+            observe: Arc::new(observe(config, &clock)?),
             relay: Arc::new(ArcSwap::from_pointee(relay_settings(config))),
             refusals: Arc::new(ArcSwap::from_pointee(config.refusals)),
             streams: Streams::default(),

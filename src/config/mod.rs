@@ -25,6 +25,7 @@ mod settings;
 mod shared;
 mod size;
 mod tls;
+mod traces;
 mod tree;
 mod url;
 mod values;
@@ -64,6 +65,7 @@ pub use settings::{
 };
 pub use shared::{HostPort, RedisPlace, RedisUrl};
 pub use tls::{BackendTls, CertificateFiles, ClientCertificates, ListenSettings, TlsSettings, TlsVersion};
+pub use traces::{TraceHeaders, TracesSettings};
 pub use url::{BackendUrl, Discovery};
 
 use tree::Sink;

@@ -13,7 +13,7 @@ use super::settings::{Config, DrainSettings, PoolSettings, SessionSettings, Stor
 use super::shared::RedisUrl;
 use super::tls::{ClientCertificates, ListenSettings, TlsSettings};
 use super::tree::{Given, Optional, Reader, Row, Section, Sink};
-use super::{allow, auth, bounds, cache, duration, limit, log, metrics, pool, schema, tls};
+use super::{allow, auth, bounds, cache, duration, limit, log, metrics, pool, schema, tls, traces};
 
 /// Reads the document. The faults are in the sink; if there are any, the settings are not to be used.
 pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
@@ -67,6 +67,7 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         stream: stream(&mut top.below(&schema::STREAM)),
         log: log::read(&mut top.below(&schema::log::LOG)),
         metrics: metrics::read(&mut top.below(&schema::metrics::METRICS)),
+        traces: traces::read(&mut top.below(&schema::traces::TRACES)),
         allow,
         limits,
         limit,

@@ -140,7 +140,7 @@ pub(super) fn credentials(text: &str) -> Vec<Span> {
 }
 
 /// Keys whose value is a secret itself.
-const NAMES: [&str; 4] = ["admin_token", "sealing_key", "service_credential", "password"];
+const NAMES: [&str; 5] = ["admin_token", "sealing_key", "service_credential", "password", "headers"];
 
 /// Where secrets may stand in a text that cannot be read: all that follows `sealing_key =` and the like on a line.
 pub(super) fn spans(text: &str) -> Vec<Span> {

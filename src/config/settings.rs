@@ -20,6 +20,7 @@ use super::metrics::MetricsSettings;
 use super::secret::{Password, SealingKey};
 use super::shared::RedisUrl;
 use super::tls::{BackendTls, ListenSettings, TlsSettings};
+use super::traces::TracesSettings;
 use super::url::BackendUrl;
 
 /// One whole configuration, checked. Every value is within the range that the reference names.
@@ -73,6 +74,8 @@ pub struct Config {
     pub log: LogSettings,
     /// What is counted of requests.
     pub metrics: MetricsSettings,
+    /// How exchanges are traced.
+    pub traces: TracesSettings,
     /// What is allowed but worth a second look. Empty in a careful configuration.
     pub warnings: Faults,
 }

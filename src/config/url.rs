@@ -144,6 +144,15 @@ fn authority_of(text: &str, authority: &str, own_port: u16) -> Result<Authority,
     Authority::try_from(canonical).map_err(|_| bad())
 }
 
+/// Reads the URL of one server that is not a backend.
+pub(super) fn parse_one(text: &str) -> Result<BackendUrl, Complaint> {
+    let url = BackendUrl::parse(text)?;
+    match url.discovery() {
+        Discovery::Fixed => Ok(url),
+        Discovery::Dns => Err(Complaint::bad("a name is looked up anyway").help("leave out the `dns+`")),
+    }
+}
+
 /// Reads the URL under which clients reach Moorline.
 pub(super) fn parse_public(text: &str) -> Result<Uri, Complaint> {
     let bad = || Complaint::bad(format!("`{text}` is not the URL of a site"));

@@ -4,6 +4,7 @@
 mod context;
 mod moored;
 mod site;
+mod traced;
 mod veil;
 
 use std::borrow::Cow;
@@ -19,10 +20,12 @@ pub use crate::auth::{Certificate, MAX_NAMES};
 pub use context::{carries_credentials, context_of, known_of};
 pub use moored::{Busy, Moored, Opened};
 pub use site::{metadata_url, site};
+pub use traced::{Attempt, Meta, Place, Step, Traced, What, during};
 pub use veil::Veil;
 
 use crate::auth::Principal;
 use crate::fleet::{Backend, Pool};
+use crate::mcp::trace_context::MetaTrace;
 use crate::mcp::version::Era;
 use crate::names::{BackendId, CallerDigest, Mark};
 use crate::reject::Asker;
@@ -55,6 +58,10 @@ pub struct Exchange {
     pub veil: Option<Veil>,
     /// Whether it opens a session without credentials.
     pub openly: bool,
+    /// What its body says of the trace that it belongs to.
+    pub meta_trace: Option<Box<MetaTrace>>,
+    /// What is written down on its way, where its trace is recorded.
+    pub traced: Option<Arc<Traced>>,
     /// To whom a refusal would go.
     pub asker: Asker,
     /// Where it came from, hop by hop.

@@ -28,6 +28,7 @@ use crate::fleet::Fleet;
 use crate::mcp::accept::Accepts;
 use crate::mcp::envelope::{self, Body, Kind, Message};
 use crate::mcp::header::check_modern;
+use crate::mcp::trace_context::MetaTrace;
 use crate::mcp::version::{Era, LAST_EVENT_ID, MCP_PROTOCOL_VERSION, MCP_SESSION_ID};
 use crate::reject::{Asker, Awaits, Cause, Reject};
 
@@ -123,6 +124,8 @@ impl Identify {
             inspected: false,
             veil: None,
             openly: false,
+            meta_trace: facts.trace,
+            traced: None,
             origin,
             resumes: resumes(&parts.headers),
             host: asked_host(&parts),
@@ -156,6 +159,7 @@ struct Facts {
     era: Era,
     ask: Ask,
     asker: Asker,
+    trace: Option<Box<MetaTrace>>,
 }
 
 impl Facts {
@@ -165,7 +169,7 @@ impl Facts {
             Method::GET => Ask::Stream,
             _ => Ask::Goodbye,
         };
-        Self { era: Era::Legacy, ask, asker: Asker::default() }
+        Self { era: Era::Legacy, ask, asker: Asker::default(), trace: None }
     }
 }
 
@@ -207,7 +211,7 @@ fn read_message(parts: &Parts, body: &[u8], bounds: &Bounds, fragile: bool) -> R
     };
     let asker = asker_of(&peeked, fragile, era);
     match check_message(parts, &peeked, era) {
-        Ok(()) => Ok(Facts { era, ask: ask_of(peeked, body), asker }),
+        Ok(()) => Ok(Facts { era, trace: trace_of(&peeked, body), ask: ask_of(peeked, body), asker }),
         Err(cause) => Err(cause.to(asker)),
     }
 }
@@ -244,6 +248,14 @@ fn asker_of(peeked: &Body<'_>, fragile: bool, era: Era) -> Asker {
     };
     let (batch, fragile) = (matches!(peeked, Body::Batch(_)), fragile && era == Era::Legacy);
     Asker { unanswered: ids.is_empty(), ids, batch, fragile, awaits }
+}
+
+/// Of several messages at once, each may belong to another trace.
+fn trace_of(peeked: &Body<'_>, body: &[u8]) -> Option<Box<MetaTrace>> {
+    match peeked {
+        Body::One(message) => message.trace(body).map(Box::new),
+        Body::Batch(_) => None,
+    }
 }
 
 fn ask_of(peeked: Body<'_>, body: &[u8]) -> Ask {

@@ -14,6 +14,7 @@ pub use super::params::Params;
 use super::params::{Key, ParamsSeed, Table, Text, once};
 use super::raw;
 use super::splice::span_of;
+use super::trace_context::MetaTrace;
 
 /// How much of a body is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +127,12 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn params_raw(&self) -> Option<&'a str> {
         raw::pick(self.raw, ["params"])?[0]
+    }
+
+    /// What `_meta` says of the trace that it belongs to. `body` is the text that holds the message.
+    #[must_use]
+    pub fn trace(&self, body: &[u8]) -> Option<MetaTrace> {
+        MetaTrace::read(body, self.params.trace_parent?, self.params.trace_state)
     }
 
     /// Where in `body` the raw `requestState` lies, quotes included, to be spliced.

@@ -21,6 +21,7 @@ pub mod scanner;
 pub mod splice;
 pub mod sse;
 pub mod tool_list;
+pub mod trace_context;
 pub mod version;
 
 #[cfg(test)]

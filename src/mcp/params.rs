@@ -32,13 +32,20 @@ pub struct Params<'a> {
     pub meta_version: Option<Cow<'a, str>>,
     /// The raw `progressToken` in `_meta`.
     pub progress_token: Option<&'a str>,
+    /// The raw `traceparent` in `_meta`; none where it stands there twice.
+    pub trace_parent: Option<&'a str>,
+    /// The raw `tracestate` in `_meta`.
+    pub trace_state: Option<&'a str>,
     /// Bit `n` is set where key `n` of [`KEYS`] stands there in another case.
     miscased: u16,
 }
 
 const KEYS: [&str; 8] =
     ["name", "arguments", "uri", "_meta", "requestState", "level", "notifications", "protocolVersion"];
-const META_KEYS: [&str; 2] = [META_PROTOCOL_VERSION, "progressToken"];
+const META_KEYS: [&str; 4] = [META_PROTOCOL_VERSION, "progressToken", "traceparent", "tracestate"];
+
+/// Of the keys in `_meta`, so many must not stand there twice. The others decide nothing: what is odd about them is passed over.
+const META_ONCE: usize = 2;
 
 impl Params<'_> {
     /// The first key that `method` is decided by and that is spelled in another case.
@@ -295,11 +302,16 @@ impl<'de> Read<'de> for MetaSeed<'_, '_, 'de> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            once(&mut seen, at, &META_KEYS, self.trouble)?;
-            if at == 0 {
-                self.params.meta_version = map.next_value_seed(Text)?;
-            } else {
-                self.params.progress_token = Some(raw(&mut map)?);
+            let twice = seen & (1 << at) != 0;
+            if at < META_ONCE {
+                once(&mut seen, at, &META_KEYS, self.trouble)?;
+            }
+            seen |= 1 << at;
+            match at {
+                0 => self.params.meta_version = map.next_value_seed(Text)?,
+                1 => self.params.progress_token = Some(raw(&mut map)?),
+                2 => self.params.trace_parent = Some(raw(&mut map)?).filter(|_| !twice),
+                _ => self.params.trace_state = Some(raw(&mut map)?).filter(|_| !twice),
             }
         }
         Ok(())

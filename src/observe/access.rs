@@ -30,6 +30,9 @@ pub fn line(done: &Done<'_>, at: u64) -> String {
     if let Some(session) = trail.session {
         put(format_args!(",\"session\":\"{session}\""));
     }
+    if let Some(trace) = trail.trace {
+        put(format_args!(",\"trace\":\"{trace}\""));
+    }
     if let Some(cached) = trail.cached {
         put(format_args!(",\"cache\":\"{cached}\""));
     }
@@ -40,8 +43,11 @@ pub fn line(done: &Done<'_>, at: u64) -> String {
     if let Some(refusal) = trail.refusal {
         put(format_args!(",\"refused\":\"{refusal}\""));
     }
+    if let Some(limit) = &trail.limit {
+        put(format_args!(",\"limit\":{}", quoted(limit)));
+    }
     put(format_args!(",\"own_us\":{},\"us\":{}", done.own.as_micros(), done.whole.as_micros()));
-    put(format_args!(",\"bytes\":{},\"ended\":{}}}\n", done.bytes, done.ended));
+    put(format_args!(",\"bytes_out\":{},\"ended\":{}}}\n", done.bytes, done.ended));
     line
 }
 

@@ -9,6 +9,7 @@ mod sink;
 pub mod spread;
 pub mod tally;
 pub mod top;
+pub mod trace;
 mod trail;
 mod verdict;
 
@@ -29,8 +30,10 @@ use crate::config::{AccessLog, MetricsSettings};
 use crate::exchange::Exchange;
 use crate::fleet::Backend;
 use crate::names::SessionId;
+use crate::reject::Cause;
 use metrics::Metrics;
 use tally::{Tallies, Tally};
+use trace::Tracing;
 use trail::Facts;
 use verdict::Verdict;
 
@@ -44,24 +47,36 @@ pub struct Observe {
     access: Arc<Sink>,
     /// Whether requests are counted and timed.
     counts: bool,
+    tracing: Arc<Tracing>,
 }
 
 impl Observe {
-    /// A station that counts what it is told to, and writes the access log where the configuration says.
+    /// A station that counts what it is told to, writes the access log where the configuration says, and traces.
     ///
     /// # Errors
-    /// If that is a file that cannot be opened.
-    pub fn new(clock: Clock, counted: MetricsSettings, access: &AccessLog) -> std::io::Result<Self> {
+    /// If the access log is a file that cannot be opened.
+    pub fn new(
+        clock: Clock,
+        counted: MetricsSettings,
+        access: &AccessLog,
+        tracing: Arc<Tracing>,
+    ) -> std::io::Result<Self> {
         let tallies = Arc::new(Tallies::new(counted.max_tools));
         let tally = tallies.tally(clock.now());
         let access = Arc::new(Sink::to(access)?);
-        Ok(Self { clock, metrics: Arc::default(), tallies, tally, access, counts: counted.requests })
+        Ok(Self { clock, metrics: Arc::default(), tallies, tally, access, counts: counted.requests, tracing })
     }
 
     /// Where the access log goes.
     #[must_use]
     pub const fn access(&self) -> &Arc<Sink> {
         &self.access
+    }
+
+    /// The traces.
+    #[must_use]
+    pub const fn tracing(&self) -> &Arc<Tracing> {
+        &self.tracing
     }
 
     /// The same station on another thread, which counts for itself.
@@ -74,6 +89,7 @@ impl Observe {
             tally: self.tallies.tally(self.clock.now()),
             access: Arc::clone(&self.access),
             counts: self.counts,
+            tracing: Arc::clone(&self.tracing),
         }
     }
 
@@ -92,16 +108,15 @@ impl Observe {
     /// A new trail; one that is kept by nobody stays empty.
     #[must_use]
     pub fn begin(&self) -> Trail {
-        let kept = self.counts || self.access.is_on();
+        let kept = self.counts || self.access.is_on() || self.tracing.is_on();
         Trail { began: kept.then(|| self.clock.now()), ..Trail::default() }
     }
 
-    /// Writes down what the request is.
-    pub fn facts(&self, trail: &mut Trail, exchange: &Exchange) {
-        if trail.began.is_none() {
-            return;
-        }
+    /// Writes down what the request is, and decides whether it is recorded in its trace.
+    pub fn facts(&self, trail: &mut Trail, exchange: &mut Exchange) {
+        let Some(began) = trail.began else { return };
         trail.facts = Some(Box::new(Facts::of(exchange, self.clock.now())));
+        (trail.trace, trail.recorded) = self.tracing.judge(exchange, began);
     }
 
     /// Writes down in whose session it is, where its answer has to do with the cache, and what.
@@ -126,9 +141,12 @@ impl Observe {
     }
 
     /// Writes down that it was refused, and counts it.
-    pub fn refused(&self, trail: &mut Trail, reason: &'static str) {
-        self.metrics.refusals.count(reason);
-        trail.refusal = Some(reason);
+    pub fn refused(&self, trail: &mut Trail, cause: &Cause) {
+        self.metrics.refusals.count(cause.name());
+        trail.refusal = Some(cause.name());
+        if let Cause::Limited(limited) = cause {
+            trail.limit = Some(limited.name.clone());
+        }
     }
 
     /// Lets the answer's body carry the trail to its end.
@@ -148,6 +166,7 @@ impl Observe {
             bytes: 0,
             ended: body.is_end_stream(),
             verdict: Verdict::default(),
+            code: None,
         };
         Response::from_parts(parts, Observed { body, watch: Some(Box::new(watch)) })
     }
@@ -168,6 +187,9 @@ impl Observe {
         };
         if self.counts {
             self.tally.count(&done, &self.tallies.tools, now);
+        }
+        if let Some(recorded) = &trail.recorded {
+            self.tracing.end(recorded, &done, watch.code);
         }
         if self.access.is_on() {
             self.access.write(access::line(&done, self.clock.unix_millis()));
@@ -197,12 +219,17 @@ struct Watch {
     bytes: u64,
     ended: bool,
     verdict: Verdict,
+    /// The code of the JSON-RPC error that was answered, where that is recorded.
+    code: Option<i64>,
 }
 
 impl Watch {
     fn pass(&mut self, piece: &[u8]) {
         self.bytes += piece.len() as u64;
         self.verdict.look(piece);
+        if self.verdict == Verdict::Failed && self.trail.recorded.is_some() && self.code.is_none() {
+            self.code = trace::error_code(piece);
+        }
     }
 }
 

@@ -210,10 +210,11 @@ impl Counts {
             return;
         }
         let times = self.times.entry((facts.pool.id, facts.method, tool)).or_default();
-        times.whole.add(done.whole);
-        times.own.add(done.own);
-        if done.trail.legs.tries > 0 {
-            times.backend.add(done.backend);
+        let took = [(&mut times.whole, done.whole), (&mut times.own, done.own), (&mut times.backend, done.backend)];
+        let asked = if done.trail.legs.tries > 0 { 3 } else { 2 };
+        for (spread, took) in took.into_iter().take(asked) {
+            spread.add(took);
+            done.exemplar(took).into_iter().for_each(|exemplar| spread.keep(exemplar));
         }
     }
 

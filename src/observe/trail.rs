@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use super::metrics::Exemplar;
 use super::names::Method;
+use super::trace::Recorded;
 use super::verdict::Verdict;
 use crate::auth::Principal;
 use crate::exchange::{Ask, Exchange};
 use crate::fleet::{Backend, Pool};
+use crate::mcp::trace_context::TraceId;
 use crate::mcp::version::Era;
 use crate::names::SessionId;
 
@@ -23,7 +26,13 @@ pub struct Trail {
     pub(super) session: Option<SessionId>,
     pub(super) cached: Option<&'static str>,
     pub(super) refusal: Option<&'static str>,
+    /// The limit that has refused it.
+    pub(super) limit: Option<Box<str>>,
     pub(super) legs: Legs,
+    /// The trace that it belongs to, recorded or not.
+    pub(super) trace: Option<TraceId>,
+    /// What is told of it where it is recorded.
+    pub(super) recorded: Option<Box<Recorded>>,
 }
 
 /// Its ways to backends.
@@ -159,6 +168,13 @@ pub struct Done<'a> {
 }
 
 impl Done<'_> {
+    /// A duration of it with the trace in which it can be found, where that is recorded.
+    pub(super) fn exemplar(&self, took: Duration) -> Option<Exemplar> {
+        let recorded = self.trail.recorded.as_ref()?;
+        let trace = u128::from_be_bytes(recorded.traced.place.trace.0);
+        Some(Exemplar { trace, took, at: recorded.ended_at(self.whole) })
+    }
+
     pub(super) fn outcome(trail: &Trail, status: StatusCode, verdict: Verdict, ended: bool) -> Outcome {
         let stands = trail.facts.as_ref().is_some_and(|facts| facts.stands);
         match verdict {

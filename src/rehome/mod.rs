@@ -5,6 +5,7 @@
 mod counts;
 mod order;
 mod replay;
+mod told;
 mod why;
 
 use std::sync::Arc;
@@ -156,7 +157,7 @@ impl Rehome {
             Trouble::Parting => Why::Parting,
             _ => Why::Lost,
         };
-        self.bring(pool, (moored, from), headers, why).await?;
+        exchange.during("rehome", self.bring(pool, (moored, from), headers, why)).await?;
         if self.sessions.are_shared() && !matches!(exchange.ask, Ask::Stream) {
             // Other instances hear of it, and their streams follow, before the new server has anything to say.
             tokio::time::sleep(OTHERS_FIRST).await;
@@ -223,8 +224,7 @@ impl Rehome {
         if !may_stay {
             tried.push(task.from.backend);
         }
-        let mut worse = false;
-        let began = self.clock.now();
+        let (mut worse, began) = (false, self.clock.now());
         while tried.len() < MOST_OFFERS + usize::from(!may_stay) {
             // One that has just said that it forgot the session is there, whatever its probes have found out so far.
             let own = || task.pool.backend(task.from.backend).filter(|own| !tried.contains(&own.id));
@@ -247,6 +247,7 @@ impl Rehome {
                 break;
             }
         }
+        told::stays(task, worse && !task.is_ordered());
         if worse && !task.is_ordered() {
             // Whoever is there cannot be what the client was promised.
             self.sessions.give_up(task.moored, Ending::Lost).await;
@@ -278,7 +279,7 @@ impl Rehome {
             }
         }
         stands?;
-        tracing::info!(session = %task.moored.id, to = %backend.name, epoch = epoch.0, took_ms, "session rehomed");
+        told::moved(task, backend, epoch, took_ms);
         Ok(())
     }
 
@@ -298,6 +299,7 @@ impl Rehome {
         if !is_gone {
             return Cause::NoBackend;
         }
+        told::ended(pool, moored);
         self.sessions.give_up(moored, Ending::Lost).await;
         Cause::SessionLost
     }

@@ -121,7 +121,7 @@ impl Rehome {
         Box::pin(async move {
             let reply = self.say(site, request("resources/subscribe", "uri", uri)).await?;
             if peek_frame(&reply.body).is_none_or(|frame| frame.result().is_none()) {
-                tracing::warn!(backend = %site.backend.name, %uri, "a subscription could not be renewed");
+                tracing::warn!(backend = %site.backend.name, ?uri, "a subscription could not be renewed");
             }
             Ok(())
         })

@@ -2,6 +2,7 @@
 //! a whole event. Says of each failure whether the backend can have seen the request. Chooses nothing and knows no sessions.
 
 mod ask;
+mod attempt;
 mod awaited;
 mod body;
 mod events;
@@ -124,11 +125,7 @@ impl Relay {
         outgoing::prepare(exchange)
     }
 
-    /// Sends a request and waits for its answer's head (and for the body where it is short).
-    ///
-    /// # Errors
-    /// [`Lost`] says whether the backend can have seen it.
-    pub async fn send(
+    async fn dispatch(
         &self,
         exchange: &Exchange,
         outgoing: &mut Outgoing,

@@ -28,6 +28,10 @@ pub fn open(exchange: &mut Exchange, ring: &Ring) {
         return;
     }
     exchange.body = Bytes::from(input_required::splice(&exchange.body, &retry.state, state));
+    if let Some(trace) = exchange.meta_trace.as_mut().filter(|trace| trace.at.start >= retry.state.end) {
+        let shifted = |at: usize| at + state.len() - retry.state.len();
+        trace.at = shifted(trace.at.start)..shifted(trace.at.end);
+    }
     retry.backend = Some(BackendId(u64::from_be_bytes(*backend)));
 }
 

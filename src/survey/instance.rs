@@ -6,7 +6,7 @@ use super::Survey;
 use crate::observe::metrics::{Kind, Metric, Page};
 
 pub(super) const METRICS: &[&Metric] =
-    &[&BUILD, &PHASE, &RELOADS, &LOADED, &CERTIFICATE, &KEYS, &KEYS_AGE, &KEYS_FAILED, &LINES_DROPPED];
+    &[&BUILD, &PHASE, &RELOADS, &LOADED, &CERTIFICATE, &KEYS, &KEYS_AGE, &KEYS_FAILED, &LINES_DROPPED, &SPANS];
 
 const BUILD: Metric = Metric {
     name: "moorline_build_info",
@@ -81,6 +81,14 @@ const LINES_DROPPED: Metric = Metric {
     advice: "Where the log is written to is too slow; requests are never held up by it.",
 };
 
+const SPANS: Metric = Metric {
+    name: "moorline_spans_total",
+    kind: Kind::Counter,
+    labels: &["fate"],
+    help: "Spans of traces: `sent` to the collector, `dropped` because too many waited, or `failed` because it did not take them",
+    advice: "The log says why they failed. Many dropped: lower `traces.sample`, or give the collector more room.",
+};
+
 pub(super) fn collect(survey: &Survey, page: &mut Page) {
     page.family(&BUILD).count(&[env!("CARGO_PKG_VERSION"), survey.stores.kind], 1);
     page.count(&PHASE, survey.drain.phase() as u64);
@@ -99,4 +107,8 @@ pub(super) fn collect(survey: &Survey, page: &mut Page) {
         page.family(&KEYS_FAILED).count(&[&source.issuer], source.failed);
     }
     page.count(&LINES_DROPPED, survey.observe.access().dropped());
+    let spans = survey.observe.tracing().exported();
+    for (fate, count) in [("sent", spans.sent), ("dropped", spans.dropped), ("failed", spans.failed)] {
+        page.family(&SPANS).count(&[fate], count);
+    }
 }

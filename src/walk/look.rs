@@ -23,14 +23,14 @@ impl Walk {
         let session = moored.map(|moored| moored.id);
         self.observe.looked(trail, session, None);
         let Some(policy) = self.cache.policy(exchange) else {
-            return Ok((Looked::Past, self.limit.admit(exchange, session, Part::All).await?));
+            return Ok((Looked::Past, exchange.during("limit", self.limit.admit(exchange, session, Part::All)).await?));
         };
-        let permit = self.limit.admit(exchange, session, Part::Asking).await?;
-        let looked = self.cache.look(exchange, moored, policy).await;
+        let permit = exchange.during("limit", self.limit.admit(exchange, session, Part::Asking)).await?;
+        let looked = exchange.during("cache", self.cache.look(exchange, moored, policy)).await;
         self.observe.looked(trail, session, looked.name());
         let permit = match looked {
             Looked::Found(..) | Looked::Following(_) => permit,
-            _ => self.limit.admit_further(permit, exchange, session).await?,
+            _ => exchange.during("limit", self.limit.admit_further(permit, exchange, session)).await?,
         };
         Ok((looked, permit))
     }

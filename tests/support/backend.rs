@@ -414,13 +414,41 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize)
     let (method, target) = (first.next()?.to_owned(), first.next()?.to_owned());
     let pairs = lines.filter_map(|line| line.split_once(':'));
     let headers: Vec<_> = pairs.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
-    let length = http::header(&headers, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    while buffer.len() < end + 4 + length {
+    buffer.drain(..end + 4);
+    let body = if http::header(&headers, "transfer-encoding").is_some() {
+        let mut body = Vec::new();
+        while let Some(chunk) = read_chunk(stream, buffer)?.filter(|chunk| !chunk.is_empty()) {
+            body.extend(chunk);
+        }
+        body
+    } else {
+        let length = http::header(&headers, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        take(stream, buffer, length)?
+    };
+    Some(Received { method, target, headers, body, connection })
+}
+
+/// The next chunk, which is empty at the end; the inner none is for a size that is no number.
+fn read_chunk(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Option<Vec<u8>>> {
+    let end = loop {
+        if let Some(end) = buffer.windows(2).position(|window| window == b"\r\n") {
+            break end;
+        }
+        fill(stream, buffer)?;
+    };
+    let size = String::from_utf8_lossy(&buffer[..end]).into_owned();
+    let Ok(size) = usize::from_str_radix(size.trim(), 16) else { return Some(None) };
+    buffer.drain(..end + 2);
+    let chunk = take(stream, buffer, size)?;
+    take(stream, buffer, 2)?;
+    Some(Some(chunk))
+}
+
+fn take(stream: &mut TcpStream, buffer: &mut Vec<u8>, count: usize) -> Option<Vec<u8>> {
+    while buffer.len() < count {
         fill(stream, buffer)?;
     }
-    let body = buffer[end + 4..end + 4 + length].to_vec();
-    buffer.drain(..end + 4 + length);
-    Some(Received { method, target, headers, body, connection })
+    Some(buffer.drain(..count).collect())
 }
 
 fn fill(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {

@@ -79,6 +79,7 @@ pub(super) mod limit;
 pub(super) mod log;
 pub(super) mod metrics;
 pub(super) mod tls;
+pub(super) mod traces;
 
 use allow::ALLOW;
 use auth::{AUTH, ISSUER, POOL_AUTH};
@@ -88,8 +89,9 @@ use limit::{ADAPTIVE_MAX, LIMIT, LIMITS, REFUSED, TOKENS, UPSTREAM};
 use log::LOG;
 use metrics::METRICS;
 use tls::{BACKEND_TLS, CERTIFICATE, LISTENER, TLS};
+use traces::TRACES;
 
-section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&TLS, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &ALLOW, &LOG, &METRICS, &LIMITS, &LIMIT, &UPSTREAM, &RESULTS, &CACHE, &POOL];
+section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&TLS, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &ALLOW, &LOG, &METRICS, &TRACES, &LIMITS, &LIMIT, &UPSTREAM, &RESULTS, &CACHE, &POOL];
     LISTEN: Key<List<Listener>> = key("listen", r#""127.0.0.1:8080""#, List { element: Listener, min: 1, max: 16, bare: true },
         "Where clients connect. Port 0 takes any free port. Without TLS unless there is a [tls] section.");
     ADMIN: Key<OffOr<Text<SocketAddr>>> = key("admin", r#""127.0.0.1:9090""#, OffOr(SOCKET),
@@ -322,7 +324,7 @@ pub(super) static RESTART: [(&str, Same); 16] = [
 ];
 
 /// Every section, in the order of the reference.
-pub(super) fn sections() -> [&'static Section; 26] {
+pub(super) fn sections() -> [&'static Section; 27] {
     [
         &TOP,
         &LISTENER,
@@ -338,6 +340,7 @@ pub(super) fn sections() -> [&'static Section; 26] {
         &ALLOW,
         &LOG,
         &METRICS,
+        &TRACES,
         &LIMITS,
         &LIMIT,
         &UPSTREAM,
