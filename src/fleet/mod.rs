@@ -227,7 +227,12 @@ impl Pool {
             return;
         }
         let lasts = backend.eject(now, settings, dead);
-        tracing::warn!(backend = %backend.name, for_ms = lasts.as_millis(), dead, "backend ejected");
+        let (pool, for_ms) = (self.settings.load(), lasts.as_millis());
+        let sessions = backend.load(now).sessions;
+        tracing::warn!(backend = %backend.name, pool = pool.name, for_ms, dead, sessions, "backend ejected");
+        if !self.is_up() {
+            tracing::error!(pool = pool.name, "no backend of this pool takes requests any more");
+        }
     }
 
     fn can_spare_one(&self, percent: u32) -> bool {

@@ -9,6 +9,7 @@ mod queue;
 mod rules;
 mod sampling;
 mod shares;
+mod told;
 mod top;
 mod upstream;
 mod view;
@@ -36,6 +37,7 @@ use counts::Ledger;
 use gate::{Gates, Wish};
 use queue::{Line, Patience, Queues, Turn, Turned};
 use rules::{Bill, Rules, Unit};
+use told::Told;
 use top::Top;
 
 /// Charges that one request may make: as many as the counters take.
@@ -60,6 +62,7 @@ pub struct Limit {
     queues: Arc<Queues>,
     gates: Gates,
     clock: Clock,
+    told: Told,
     chance: Chance,
     ledger: Ledger,
 }
@@ -94,6 +97,7 @@ impl Limit {
             counters,
             queues: Arc::new(Queues::new(clock.clone())),
             gates: Gates::new(clock.clone()),
+            told: Told::new(clock.clone()),
             clock,
             chance: Chance::system(),
             ledger,
@@ -229,7 +233,7 @@ impl Limit {
                 match taken.refused.map(|refused| self.crowd(rules, &bill, refused).ok_or(refused)) {
                     None => taken,
                     Some(Ok(crowd)) => self.wait(rules, &bill, &asked, crowd).await?,
-                    Some(Err(refused)) => return Err(words::refusal(rules, &bill, (refused, &taken), exchange, None)),
+                    Some(Err(refused)) => return Err(self.refuse((rules, &bill), (refused, &taken), exchange, None)),
                 }
             }
         };
@@ -273,7 +277,7 @@ impl Limit {
             let Some(refused) = taken.refused else { return Ok(taken) };
             crowd = match self.crowd(rules, bill, refused) {
                 Some(crowd) => crowd,
-                None => return Err(words::refusal(rules, bill, (refused, &taken), asked.exchange, None)),
+                None => return Err(self.refuse((rules, bill), (refused, &taken), asked.exchange, None)),
             };
             turn = Some(held);
         }
@@ -283,7 +287,7 @@ impl Limit {
     async fn refused_at_once(&self, rules: &Rules, bill: &Bill, exchange: &Exchange) -> Result<Option<Cause>, Cause> {
         let taken = self.counters.look(&bill.charges).await.map_err(|_| Cause::LimitsAway)?;
         let refused = taken.refused.filter(|number| self.crowd(rules, bill, *number).is_none());
-        Ok(refused.map(|refused| words::refusal(rules, bill, (refused, &taken), exchange, None)))
+        Ok(refused.map(|refused| self.refuse((rules, bill), (refused, &taken), exchange, None)))
     }
 
     async fn turned_away(
@@ -294,9 +298,25 @@ impl Limit {
         exchange: &Exchange,
     ) -> Cause {
         match self.counters.look(&bill.charges).await {
-            Ok(taken) => words::refusal(rules, bill, (refused, &taken), exchange, Some(turned)),
+            Ok(taken) => self.refuse((rules, bill), (refused, &taken), exchange, Some(turned)),
             Err(_) => Cause::LimitsAway,
         }
+    }
+
+    /// The refusal of a charge; an operator is told of a block.
+    fn refuse(
+        &self,
+        (rules, bill): (&Rules, &Bill),
+        (refused, taken): (usize, &Taken),
+        exchange: &Exchange,
+        turned: Option<Turned>,
+    ) -> Cause {
+        let found = bill.of.get(refused).and_then(|at| rules.at(*at));
+        let found = found.zip(bill.charges.get(refused).zip(taken.standings.get(refused)));
+        if let Some((rule, (charge, standing))) = found {
+            self.told.refused(rule, charge, standing, exchange);
+        }
+        words::refusal(rules, bill, (refused, taken), exchange, turned)
     }
 
     /// Who is waited for and how, where a charge takes a slot that may be waited for.

@@ -106,7 +106,8 @@ impl Permit {
             let Some(upstream) = rule.upstream.as_ref().filter(|_| rule.is_first(account)) else { continue };
             let Some(lasts) = refused(&upstream.refusal) else { continue };
             rule.counts.pauses.increment();
-            tracing::warn!(upstream = %rule.name, seconds = lasts.as_secs(), "an upstream has refused and is left alone");
+            let for_ms = lasts.as_millis();
+            tracing::warn!(upstream = %rule.name, for_ms, "an upstream has refused and is left alone");
             held.push((charge.clone(), lasts));
         }
         if held.is_empty() {

@@ -111,9 +111,11 @@ impl Limit {
             .and_then(|subject| rule.subject_named(subject, live.ipv6_prefix))
             .ok_or_else(|| UnknownLimit::Subject(rule.key()))?;
         let mut lifted = false;
-        for charge in charges(rule, subject) {
-            lifted |= self.counters.lift(&charge).await?;
+        let charges = charges(rule, subject);
+        for charge in &charges {
+            lifted |= self.counters.lift(charge).await?;
         }
+        self.told.lifted(&charges);
         Ok(lifted)
     }
 

@@ -72,7 +72,7 @@ pub async fn refresh(pool: &Pool, resolver: &Resolver, clock: &Clock) -> Duratio
     let refreshing = pool.refreshing.lock().await;
     let settings = Arc::clone(&pool.settings());
     let now = clock.now();
-    let mut resolved = true;
+    let (mut resolved, was_resolved) = (true, pool.is_resolved());
     let old: HashMap<_, _> = pool.everybody().into_iter().map(|backend| (backend.id, backend)).collect();
     let mut next = settings.dns_refresh;
     let mut list: Vec<Arc<Backend>> = Vec::new();
@@ -84,16 +84,38 @@ pub async fn refresh(pool: &Pool, resolver: &Resolver, clock: &Clock) -> Duratio
             }
             Err(error) => {
                 resolved = false;
-                tracing::warn!(host = backend.url.host(), %error, "name not resolved; its last addresses stay");
+                // Told once, not each time that it is asked for again.
+                if was_resolved {
+                    let (pool, host) = (&settings.name, backend.url.host());
+                    tracing::warn!(pool, host, error, "name not resolved; its last addresses stay");
+                }
                 let origin = origin_of(backend);
                 list.extend(pool.backends().iter().filter(|known| *known.origin == *origin).cloned());
             }
         }
     }
+    if resolved && !was_resolved {
+        tracing::info!(pool = settings.name, "all names are resolved again");
+    }
+    tell_changes(&settings.name, &pool.backends(), &list);
     pool.set_resolved(resolved);
     pool.set_backends(list, now);
     drop(refreshing);
     next.max(SOONEST)
+}
+
+/// Says who has come and who has left, once there was anybody.
+fn tell_changes(pool: &str, old: &[Arc<Backend>], new: &[Arc<Backend>]) {
+    let lacks = |list: &[Arc<Backend>], one: &Backend| !list.iter().any(|other| other.id == one.id);
+    if old.is_empty() {
+        return;
+    }
+    for come in new.iter().filter(|come| lacks(old, come)) {
+        tracing::info!(backend = %come.name, pool, "backend has come");
+    }
+    for left in old.iter().filter(|left| lacks(new, left)) {
+        tracing::info!(backend = %left.name, pool, "backend has left");
+    }
 }
 
 fn enlist(

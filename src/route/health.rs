@@ -39,7 +39,7 @@ async fn probe_and_tell(pool: &Pool, backend: &Backend, settings: &PoolSettings,
     let now = clock.now();
     if well {
         if backend.passed(now, &settings.health) {
-            tracing::info!(backend = %backend.name, "backend is well again");
+            tracing::info!(backend = %backend.name, pool = settings.name, "backend is well again");
         }
         return;
     }
