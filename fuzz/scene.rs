@@ -43,8 +43,10 @@ impl Scene {
         );
         let config = Config::parse("fuzz", &text).map_err(|_| ()).expect("the configuration is good");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let app: Arc<App> =
-            runtime.block_on(App::start(config, Log::unheard(&Clock::system()), Box::new(|_| ()))).map_err(|_| ()).expect("the instance starts");
+        let app: Arc<App> = runtime
+            .block_on(App::start(config, Log::unheard(&Clock::system()), Box::new(|_| ())))
+            .map_err(|_| ())
+            .expect("the instance starts");
         let addr = app.addrs()[0];
         std::thread::spawn(move || {
             let _app = app;

@@ -31,7 +31,8 @@ fn serve(mut stream: &TcpStream) -> std::io::Result<()> {
         }
         if line.trim().is_empty() {
             std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n")?;
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n")?;
             length = 0;
         }
         line.clear();

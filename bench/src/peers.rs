@@ -188,7 +188,9 @@ pub fn version(peer: Peer, yard: &Yard) -> String {
         Peer::Nginx => ("nginx".into(), "-v"),
         Peer::Haproxy => ("haproxy".into(), "-v"),
         Peer::Wrapper => ("node".into(), "--version"),
-        Peer::Moorline | Peer::Plain | Peer::Shared | Peer::Blind | Peer::Watched => (yard.moorline.display().to_string(), "--version"),
+        Peer::Moorline | Peer::Plain | Peer::Shared | Peer::Blind | Peer::Watched => {
+            (yard.moorline.display().to_string(), "--version")
+        }
     };
     let Ok(out) = Command::new(&program).arg(flag).output() else { return format!("{program}: can't be run") };
     let text = [out.stdout, out.stderr].concat();
