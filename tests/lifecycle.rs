@@ -59,6 +59,8 @@ fn a_stop_drains() {
     gateway.log.wait(" draining ", 1);
     wait_for("it is not ready", || gateway.admin("/readyz").status == 503);
     assert_eq!(gateway.admin("/livez").status, 200);
+    // It says that it goes before it turns anybody away.
+    wait_for("it takes no new sessions", || gateway.instance()["phase"] == "closing");
     kept.send(&post(&[], initialize("3")));
     let refused = kept.answer();
     assert_eq!(reason(&refused), (503, json!("draining")));
