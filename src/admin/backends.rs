@@ -88,7 +88,7 @@ async fn undrain(State(admin): State<Arc<Admin>>, Named(id): Named) -> Result<Js
 /// The order holds on this instance, and until the next start.
 fn set(admin: &Admin, id: &str, on: bool) -> Result<Json<Placed>, Problem> {
     let (pool, backend) = find(admin, id)?;
-    backend.drain(on);
+    admin.fleet.drain(pool.id, backend.id, on);
     tracing::info!(backend = %backend.name, on, "an operator drains a backend");
     Ok(Json(placed(&pool, &backend, admin.clock.now())))
 }
