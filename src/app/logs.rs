@@ -7,15 +7,18 @@ use tokio::time::timeout;
 
 use super::leaving::FLUSH;
 use super::{App, StartError};
-use crate::clock::Clock;
+use crate::clock::{Chance, Clock};
 use crate::config::Config;
+use crate::names::InstanceId;
 use crate::observe::Observe;
 use crate::observe::trace::Tracing;
 
 /// The station that counts, writes the access log, and traces.
 pub(super) fn observe(config: &Config, clock: &Clock) -> Result<Observe, StartError> {
-    let tracing = Arc::new(Tracing::new(clock.clone(), &config.traces)?);
-    Observe::new(clock.clone(), config.metrics, &config.log.access, tracing).map_err(StartError::AccessLog)
+    let instance = InstanceId(Chance::system().next());
+    let tracing = Arc::new(Tracing::new((clock.clone(), instance), &config.traces)?);
+    let observe = Observe::new(clock.clone(), config.metrics, &config.log.access, tracing, instance);
+    observe.map_err(StartError::AccessLog)
 }
 
 impl App {

@@ -7,7 +7,6 @@ use tokio::net::TcpListener;
 use super::App;
 use crate::admin::feed::Feed;
 use crate::admin::{Admin, Gate, Identity};
-use crate::clock::Chance;
 
 impl App {
     /// What operators see and order who ask at this listener.
@@ -39,7 +38,7 @@ impl App {
     /// What this instance is called.
     fn identity(&self) -> Identity {
         Identity {
-            id: format!("{:016x}", Chance::system().next()),
+            id: self.shared.observe.instance().to_string(),
             name: self.addrs.first().map_or_else(String::new, ToString::to_string),
             started_at: self.shared.clock.unix_millis(),
             store: self.store_parts.kind,

@@ -4,16 +4,18 @@ use std::fmt::Write as _;
 
 use super::trail::Done;
 use crate::mcp::version::Era;
+use crate::names::InstanceId;
 
 /// The line of an exchange whose answer has ended at that time, in unix milliseconds.
-pub fn line(done: &Done<'_>, at: u64) -> String {
+pub fn line(done: &Done<'_>, at: u64, instance: InstanceId) -> String {
     let mut line = String::with_capacity(384);
     // Writing to a String cannot fail.
     let mut put = |text: std::fmt::Arguments<'_>| {
         let _ = line.write_fmt(text);
     };
     let trail = done.trail;
-    put(format_args!("{{\"at\":{at},\"status\":{},\"outcome\":\"{}\"", done.status.as_u16(), done.outcome.name()));
+    put(format_args!("{{\"at\":{at},\"instance\":\"{instance}\",\"status\":{}", done.status.as_u16()));
+    put(format_args!(",\"outcome\":\"{}\"", done.outcome.name()));
     if let Some(facts) = &trail.facts {
         let era = if facts.era == Era::Modern { "modern" } else { "legacy" };
         let pool = facts.pool.settings();

@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::config::{AccessLog, MetricsSettings};
 use crate::exchange::Exchange;
 use crate::fleet::Backend;
-use crate::names::SessionId;
+use crate::names::{InstanceId, SessionId};
 use crate::reject::Cause;
 use metrics::Metrics;
 use tally::{Tallies, Tally};
@@ -48,6 +48,7 @@ pub struct Observe {
     /// Whether requests are counted and timed.
     counts: bool,
     tracing: Arc<Tracing>,
+    instance: InstanceId,
 }
 
 impl Observe {
@@ -60,17 +61,24 @@ impl Observe {
         counted: MetricsSettings,
         access: &AccessLog,
         tracing: Arc<Tracing>,
+        instance: InstanceId,
     ) -> std::io::Result<Self> {
         let tallies = Arc::new(Tallies::new(counted.max_tools));
         let tally = tallies.tally(clock.now());
         let access = Arc::new(Sink::to(access)?);
-        Ok(Self { clock, metrics: Arc::default(), tallies, tally, access, counts: counted.requests, tracing })
+        Ok(Self { clock, metrics: Arc::default(), tallies, tally, access, counts: counted.requests, tracing, instance })
     }
 
     /// Where the access log goes.
     #[must_use]
     pub const fn access(&self) -> &Arc<Sink> {
         &self.access
+    }
+
+    /// What tells this instance apart from others, and from itself before a restart.
+    #[must_use]
+    pub const fn instance(&self) -> InstanceId {
+        self.instance
     }
 
     /// The traces.
@@ -90,6 +98,7 @@ impl Observe {
             access: Arc::clone(&self.access),
             counts: self.counts,
             tracing: Arc::clone(&self.tracing),
+            instance: self.instance,
         }
     }
 
@@ -192,7 +201,7 @@ impl Observe {
             self.tracing.end(recorded, &done, watch.code);
         }
         if self.access.is_on() {
-            self.access.write(access::line(&done, self.clock.unix_millis()));
+            self.access.write(access::line(&done, self.clock.unix_millis(), self.instance));
         }
     }
 }

@@ -12,5 +12,5 @@ section! { LOG: Table "log", "What is logged, and how.", below [];
     LOG_FORMAT: Key<Choice<LogFormat>> = key("format", r#""text""#, choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
         "Lines for people, or one JSON object a line.");
     LOG_ACCESS: Key<Place> = key("access", r#""stdout""#, Place,
-        "Where the access log goes, one line a request. A file is written at its end, made if it is not there, and opened anew on SIGHUP, so that it may be moved away.");
+        "Where the access log goes, one line a request. A file is written at its end, made if it is not there, and opened anew on SIGHUP, so that it may be moved away. docs/logs.md explains each field.");
 }

@@ -10,6 +10,7 @@ use super::Exported;
 use super::span::Span;
 use crate::clock::Clock;
 use crate::config::{BackendUrl, TracesSettings};
+use crate::names::InstanceId;
 use crate::tls::TlsError;
 
 /// Exchanges whose spans wait to be sent, at most; those of further ones are counted and dropped.
@@ -77,16 +78,22 @@ impl Export {
     pub fn start(
         settings: &TracesSettings,
         endpoint: &BackendUrl,
-        (clock, counts): (&Clock, &Arc<Counts>),
+        own: (&Clock, InstanceId),
+        counts: &Arc<Counts>,
     ) -> Result<Self, TraceError> {
         let (orders, waiting) = mpsc::channel(MOST_WAITING);
-        super::otlp::start(settings, endpoint, clock, (waiting, Arc::clone(counts)))?;
+        super::otlp::start(settings, endpoint, own, (waiting, Arc::clone(counts)))?;
         Ok(Self { orders, counts: Arc::clone(counts) })
     }
 
     /// Nobody sends in this build; the configuration refuses to ask for it.
     #[cfg(not(feature = "otlp"))]
-    pub fn start(_: &TracesSettings, _: &BackendUrl, (_, counts): (&Clock, &Arc<Counts>)) -> Result<Self, TraceError> {
+    pub fn start(
+        _: &TracesSettings,
+        _: &BackendUrl,
+        _: (&Clock, InstanceId),
+        counts: &Arc<Counts>,
+    ) -> Result<Self, TraceError> {
         let (orders, _) = mpsc::channel(MOST_WAITING);
         Ok(Self { orders, counts: Arc::clone(counts) })
     }

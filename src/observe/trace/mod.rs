@@ -23,6 +23,7 @@ use crate::config::TracesSettings;
 use crate::exchange::{Ask, Call, Exchange, Meta, Place, Traced};
 use crate::mcp::trace_context::{RANDOM, SAMPLED, TRACESTATE, TraceId, TraceParent};
 use crate::mcp::version::MCP_PROTOCOL_VERSION;
+use crate::names::InstanceId;
 use export::{Counts, Export};
 use sample::Share;
 use span::Spans;
@@ -31,6 +32,7 @@ use span::Spans;
 #[derive(Debug)]
 pub struct Tracing {
     clock: Clock,
+    instance: InstanceId,
     tracer: ArcSwapOption<Tracer>,
     counts: Arc<Counts>,
 }
@@ -74,8 +76,8 @@ impl Tracing {
     ///
     /// # Errors
     /// [`TraceError`].
-    pub fn new(clock: Clock, settings: &TracesSettings) -> Result<Self, TraceError> {
-        let tracing = Self { clock, tracer: ArcSwapOption::empty(), counts: Arc::default() };
+    pub fn new((clock, instance): (Clock, InstanceId), settings: &TracesSettings) -> Result<Self, TraceError> {
+        let tracing = Self { clock, instance, tracer: ArcSwapOption::empty(), counts: Arc::default() };
         tracing.reconfigure(settings)?;
         Ok(tracing)
     }
@@ -92,7 +94,7 @@ impl Tracing {
             None => None,
             Some(endpoint) => Some(Arc::new(Tracer {
                 share: Share::of(settings.sample),
-                export: Export::start(settings, endpoint, (&self.clock, &self.counts))?,
+                export: Export::start(settings, endpoint, (&self.clock, self.instance), &self.counts)?,
                 settings: settings.clone(),
             })),
         };

@@ -24,7 +24,7 @@ use super::export::{Counts, Order, TraceError};
 use super::span::{Side, Span, Value};
 use crate::clock::Clock;
 use crate::config::{BackendTls, BackendUrl, TraceHeaders, TracesSettings};
-use crate::names::BackendId;
+use crate::names::{BackendId, InstanceId};
 use crate::tls::Client;
 use crate::wire::{HttpVersion, Outgoing, Secure, Settings, Target, Wire};
 
@@ -50,17 +50,21 @@ const NAME: &str = env!("CARGO_PKG_NAME");
 pub fn start(
     settings: &TracesSettings,
     endpoint: &BackendUrl,
-    clock: &Clock,
+    own: (&Clock, InstanceId),
     (waiting, counts): (mpsc::Receiver<Order>, Arc<Counts>),
 ) -> Result<(), TraceError> {
-    let exporter = exporter(settings, endpoint, clock)?;
+    let exporter = exporter(settings, endpoint, own)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TraceError::Thread)?;
     let work = move || runtime.block_on(Sender { exporter, counts, works: true }.run(waiting));
     std::thread::Builder::new().name("traces".into()).spawn(work).map_err(TraceError::Thread)?;
     Ok(())
 }
 
-fn exporter(settings: &TracesSettings, endpoint: &BackendUrl, clock: &Clock) -> Result<SpanExporter, TraceError> {
+fn exporter(
+    settings: &TracesSettings,
+    endpoint: &BackendUrl,
+    (clock, instance): (&Clock, InstanceId),
+) -> Result<SpanExporter, TraceError> {
     let fields = settings.headers.iter().flat_map(TraceHeaders::fields);
     let fields = fields.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
     let exporter = SpanExporter::builder()
@@ -72,18 +76,19 @@ fn exporter(settings: &TracesSettings, endpoint: &BackendUrl, clock: &Clock) -> 
         .with_http_client(Post::to(settings, endpoint, clock)?)
         .build();
     let mut exporter = exporter.map_err(|error| TraceError::Exporter(error.to_string()))?;
-    exporter.set_resource(&resource(settings.service_name.as_deref()));
+    exporter.set_resource(&resource(settings.service_name.as_deref(), instance));
     Ok(exporter)
 }
 
 /// What this program is: what `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say, unless the configuration has a name for it.
-fn resource(name: Option<&str>) -> Resource {
+fn resource(name: Option<&str>, instance: InstanceId) -> Resource {
     let said = Resource::builder().build();
     let known = said.get(&Key::from_static_str("service.name")).map(|name| name.to_string());
     let known = known.filter(|name| !name.starts_with("unknown_service"));
     let name = name.map(str::to_owned).or(known).unwrap_or_else(|| NAME.to_owned());
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-    Resource::builder().with_attribute(version).with_service_name(name).build()
+    let instance = KeyValue::new("service.instance.id", instance.to_string());
+    Resource::builder().with_attributes([version, instance]).with_service_name(name).build()
 }
 
 struct Sender {
