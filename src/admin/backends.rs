@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use super::asked::{LONGEST_TEXT, Named, Params, within};
+use super::backend_view::{Detail, detail};
 use super::problem::Problem;
 use crate::fleet::{Backend, Pool};
 
@@ -60,6 +61,15 @@ struct Placed {
     backend: BackendView,
 }
 
+/// One backend that is asked for alone.
+#[derive(Serialize)]
+struct Looked {
+    #[serde(flatten)]
+    placed: Placed,
+    #[serde(flatten)]
+    detail: Detail,
+}
+
 async fn all(State(admin): State<Arc<Admin>>, Params(which): Params<Which>) -> Result<Json<Pools>, Problem> {
     within(LONGEST_TEXT, ("pool", which.pool.as_deref()))?;
     let now = admin.clock.now();
@@ -72,9 +82,10 @@ async fn all(State(admin): State<Arc<Admin>>, Params(which): Params<Which>) -> R
     }
 }
 
-async fn one(State(admin): State<Arc<Admin>>, Named(id): Named) -> Result<Json<Placed>, Problem> {
+async fn one(State(admin): State<Arc<Admin>>, Named(id): Named) -> Result<Json<Looked>, Problem> {
     let (pool, backend) = find(&admin, &id)?;
-    Ok(Json(placed(&pool, &backend, admin.clock.now())))
+    let placed = placed(&pool, &backend, admin.clock.now());
+    Ok(Json(Looked { placed, detail: detail(&admin, &pool, &backend) }))
 }
 
 async fn drain(State(admin): State<Arc<Admin>>, Named(id): Named) -> Result<Json<Placed>, Problem> {

@@ -2,6 +2,7 @@
 //! is decided in one place, `gate.rs`, before any of them. It serves nothing to clients.
 
 mod asked;
+mod backend_view;
 mod backends;
 mod bounded;
 mod cache;

@@ -2,7 +2,7 @@
 //! thread reads and writes here. It records; what follows from it is decided by the stations.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,12 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use http::uri::{Authority, InvalidUri, PathAndQuery};
 
 use super::Counts;
+use super::latency::Latency;
+use super::troubles::Troubles;
 use crate::config::{HealthSettings, HttpVersion};
 use crate::names::BackendId;
 use crate::tls::Client;
 use crate::wire::{self, Target};
-
-/// How fast the latency average forgets: after this time an old peak has lost 63 % of its weight.
-const DECAY: Duration = Duration::from_secs(10);
 
 /// One replica of the MCP server.
 #[derive(Debug)]
@@ -52,6 +51,21 @@ pub struct Backend {
     health: Mutex<Health>,
     /// What has happened to it.
     pub counts: Counts,
+    /// What went wrong with it lately.
+    pub troubles: Troubles,
+}
+
+/// How well a backend is, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Requests and probes that have failed in a row.
+    pub failures: u32,
+    /// How often it was taken out of use in a row.
+    pub ejections: u32,
+    /// Before when it is not used again.
+    pub ejected_until: Option<Instant>,
+    /// Whether its last probe passed.
+    pub heard: bool,
 }
 
 /// What weighs on a backend at this moment.
@@ -73,12 +87,6 @@ struct Health {
     ejected_until: Option<Instant>,
     ejections: u32,
     passed: u32,
-}
-
-#[derive(Debug, Default)]
-struct Latency {
-    average_nanos: AtomicU64,
-    stamp_nanos: AtomicU64,
 }
 
 impl Backend {
@@ -109,6 +117,7 @@ impl Backend {
             latency: Latency::default(),
             health: Mutex::default(),
             counts: Counts::default(),
+            troubles: Troubles::default(),
         }
     }
 
@@ -282,6 +291,18 @@ impl Backend {
         failures >= settings.eject_after && !self.down.load(Ordering::Relaxed)
     }
 
+    /// How well it is.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        Condition {
+            failures: self.failures.load(Ordering::Relaxed),
+            ejections: health.ejections,
+            ejected_until: health.ejected_until,
+            heard: self.heard.load(Ordering::Relaxed),
+        }
+    }
+
     /// Takes it out of use; each ejection in a row lasts twice as long, up to `eject_max`. `dead` also ends its streams.
     pub fn eject(&self, now: Instant, settings: &HealthSettings, dead: bool) -> Duration {
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
@@ -353,38 +374,6 @@ impl Drop for Flight {
     fn drop(&mut self) {
         self.backend.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-impl Latency {
-    /// Peak EWMA (as in Finagle): a slower answer counts at once and in full, a faster one by and by. Two
-    /// threads that record at the same moment may lose one sample; the average does not mind.
-    fn record(&self, sample: u64, now: u64) {
-        let average = self.average_nanos.load(Ordering::Relaxed);
-        let since = now.saturating_sub(self.stamp_nanos.swap(now, Ordering::Relaxed));
-        let next = if sample >= average {
-            sample
-        } else {
-            let keep = decay(since);
-            sample + part_of(average - sample, keep)
-        };
-        self.average_nanos.store(next, Ordering::Relaxed);
-    }
-
-    /// The average now: without news it sinks, so that a backend that was slow once is tried again.
-    fn read(&self, now: u64) -> f64 {
-        let since = now.saturating_sub(self.stamp_nanos.load(Ordering::Relaxed));
-        self.average_nanos.load(Ordering::Relaxed) as f64 * decay(since)
-    }
-}
-
-/// `whole` times a factor between 0 and 1.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and `whole`")]
-fn part_of(whole: u64, factor: f64) -> u64 {
-    (whole as f64 * factor) as u64
-}
-
-fn decay(since_nanos: u64) -> f64 {
-    (-(since_nanos as f64) / DECAY.as_nanos() as f64).exp()
 }
 
 fn nanos(now: Instant, origin: Instant) -> u64 {

@@ -3,6 +3,8 @@
 
 mod backend;
 mod counts;
+mod latency;
+mod troubles;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-pub use backend::{Backend, Flight, Load};
+pub use backend::{Backend, Condition, Flight, Load};
 pub use counts::Counts;
+pub use troubles::{MOST_TROUBLES, Trouble, Troubles};
 
 use crate::config::PoolSettings;
 use crate::names::{BackendId, PoolId};

@@ -262,6 +262,7 @@ impl Relay {
             backend.refused();
         }
         if is_suspicious(error) {
+            backend.troubles.note(&error.to_string(), self.clock.now());
             pool.failed(backend, self.clock.now(), error.refused());
         }
     }

@@ -35,14 +35,16 @@ pub async fn watch(fleet: Arc<Fleet>, pool: Arc<Pool>, clock: Clock) {
 
 async fn probe_and_tell(pool: &Pool, backend: &Backend, settings: &PoolSettings, clock: &Clock) {
     let limit = settings.health.timeout;
-    let well = timeout(limit, probe(backend, settings, clock)).await.unwrap_or(false);
+    let probed = timeout(limit, probe(backend, settings, clock)).await;
+    let probed = probed.unwrap_or_else(|_| Err(format!("probe not answered within {} ms", limit.as_millis())));
     let now = clock.now();
-    if well {
+    let Err(why) = probed else {
         if backend.passed(now, &settings.health) {
             tracing::info!(backend = %backend.name, pool = settings.name, "backend is well again");
         }
         return;
-    }
+    };
+    backend.troubles.note(&why, now);
     backend.stumbled();
     let was_out = !backend.takes_requests();
     pool.failed(backend, now, true);
@@ -51,21 +53,21 @@ async fn probe_and_tell(pool: &Pool, backend: &Backend, settings: &PoolSettings,
     }
 }
 
-/// Whether the backend is well.
-async fn probe(backend: &Backend, settings: &PoolSettings, clock: &Clock) -> bool {
+/// Asks the backend whether it is well; if not, why not, for operators.
+async fn probe(backend: &Backend, settings: &PoolSettings, clock: &Clock) -> Result<(), String> {
     let connected = match &settings.health.kind {
         Probe::Tcp if backend.is_secure() => shake_hands(backend, settings, clock).await,
         Probe::Tcp => return note(backend, TcpStream::connect(backend.addr()).await.map(drop)),
         Probe::Http { path } => ask(backend, settings, clock, get(path)).await,
         Probe::Mcp => ask(backend, settings, clock, discover(backend.path.clone())).await,
     };
-    if matches!(connected, Ok(status) if status > 0) {
-        backend.connected();
-    }
     match connected {
-        Ok(status) if matches!(settings.health.kind, Probe::Http { .. }) => (200..300).contains(&status),
-        // An MCP server that does not know the method, or wants to be authenticated, is alive; a broken one says 5xx.
-        Ok(status) => status < 500,
+        Ok(status) => {
+            if status > 0 {
+                backend.connected();
+            }
+            judge(&settings.health.kind, status)
+        }
         Err(error) => {
             if error.refused() {
                 backend.refused();
@@ -73,9 +75,18 @@ async fn probe(backend: &Backend, settings: &PoolSettings, clock: &Clock) -> boo
             if error.is_tls() {
                 tracing::warn!(backend = %backend.name, %error, "a backend cannot be asked; nothing was sent");
             }
-            false
+            Err(format!("probe failed: {error}"))
         }
     }
+}
+
+fn judge(kind: &Probe, status: u16) -> Result<(), String> {
+    let well = match kind {
+        Probe::Http { .. } => (200..300).contains(&status),
+        // An MCP server that does not know the method, or wants to be authenticated, is alive; a broken one says 5xx.
+        Probe::Mcp | Probe::Tcp => status < 500,
+    };
+    if well { Ok(()) } else { Err(format!("probe answered with {status}")) }
 }
 
 /// Connects and shakes hands, which a backend with a bad certificate fails.
@@ -85,17 +96,17 @@ async fn shake_hands(backend: &Backend, settings: &PoolSettings, clock: &Clock) 
     Wire::new(limits, clock.clone()).reach(&target).await.map(|()| 200)
 }
 
-fn note(backend: &Backend, connected: std::io::Result<()>) -> bool {
+fn note(backend: &Backend, connected: std::io::Result<()>) -> Result<(), String> {
     match connected {
         Ok(()) => {
             backend.connected();
-            true
+            Ok(())
         }
         Err(error) => {
             if error.kind() == std::io::ErrorKind::ConnectionRefused {
                 backend.refused();
             }
-            false
+            Err(format!("probe failed: {error}"))
         }
     }
 }

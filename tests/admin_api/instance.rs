@@ -33,7 +33,18 @@ fn backends_are_shown_by_pool_and_one_by_one() {
     let one = gateway.admin(&format!("/api/v1/backends/{id}")).json();
     assert_eq!((&one["pool"], &one["url"]), (&json!("other"), &backend["url"]));
     b.kill();
-    wait_for("its death is seen", || gateway.admin(&format!("/api/v1/backends/{id}")).json()["state"] == "down");
+    let look = || gateway.admin(&format!("/api/v1/backends/{id}")).json();
+    wait_for("its death is seen", || look()["state"] == "down");
+    let dead = look();
+    assert_eq!(
+        (&dead["probe"]["kind"], &dead["probe"]["every_ms"], &dead["probe"]["last"]),
+        (&json!("tcp"), &json!(100), &json!("failed"))
+    );
+    assert!(dead["failures_in_a_row"].as_u64().is_some_and(|failures| failures > 0), "{dead}");
+    assert!(dead["back_in_ms"].is_u64() && dead["ejections_in_a_row"].as_u64() == Some(1), "{dead}");
+    let trouble = &dead["troubles"][0];
+    assert!(trouble["what"].as_str().is_some_and(|what| what.contains("refused")), "{dead}");
+    assert!(trouble["times"].as_u64() > Some(1) && trouble["at"].as_u64() > Some(1_600_000_000_000), "{dead}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod support;
 #[path = "../support_sdk/mod.rs"]
 mod support_sdk;
 
+mod admin;
 mod backends;
 mod cache;
 mod credentials;
