@@ -22,6 +22,31 @@ pub enum Phase {
     Over = 4,
 }
 
+impl Phase {
+    /// In one word, for people and for other instances.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Noticed => "noticed",
+            Self::Closing => "closing",
+            Self::Parting | Self::Over => "parting",
+        }
+    }
+
+    /// What comes after it.
+    #[must_use]
+    pub const fn next(self) -> Option<Self> {
+        match self {
+            Self::Serving => Some(Self::Noticed),
+            Self::Noticed => Some(Self::Closing),
+            Self::Closing => Some(Self::Parting),
+            Self::Parting => Some(Self::Over),
+            Self::Over => None,
+        }
+    }
+}
+
 /// The shared value.
 #[derive(Clone, Debug)]
 pub struct Drain {

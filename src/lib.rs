@@ -14,6 +14,7 @@ pub mod drain;
 pub mod exchange;
 pub mod fleet;
 pub mod identify;
+pub mod instances;
 pub mod limit;
 pub mod listener;
 pub mod log;

@@ -328,7 +328,7 @@ mod tls {
     fn the_example_is_good() {
         let example = moorline::config::example();
         let (_, section) = example.split_once("# [tls]\n").unwrap();
-        let (section, _) = section.split_once("# Where sessions are kept.").unwrap();
+        let (section, _) = section.split_once("# What this instance is called").unwrap();
         let keys = section.lines().filter_map(|line| line.strip_prefix("# "));
         let keys = keys
             .filter(|line| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')));

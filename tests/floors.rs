@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors, from the ground up. A module may use what stands on a lower line; not its neighbours.
-const FLOORS: [&[&str]; 15] = [
+const FLOORS: [&[&str]; 16] = [
     &["names", "clock", "tasks", "notice", "seal", "mcp", "config", "drain", "sweep", "meter"],
     &["tls", "log"],
     &["auth", "reject", "store", "wire"],
@@ -18,6 +18,7 @@ const FLOORS: [&[&str]; 15] = [
     &["walk"],
     &["listener"],
     &["survey"],
+    &["instances"],
     &["admin"],
     &["app"],
     &["demo"],

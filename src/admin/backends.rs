@@ -6,6 +6,7 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
@@ -13,6 +14,12 @@ use super::asked::{LONGEST_TEXT, Named, Params, within};
 use super::backend_view::{Detail, detail};
 use super::problem::Problem;
 use crate::fleet::{Backend, Pool};
+use crate::instances::OrderError;
+use crate::names::BackendId;
+use crate::store::roster::{Matter, Order, Wish};
+
+/// Who gives orders here; which instance takes them is added.
+const BY: &str = "an operator";
 
 pub fn routes() -> Router<Arc<Admin>> {
     Router::new()
@@ -51,6 +58,26 @@ pub struct BackendView {
     pub in_flight: u32,
     pub latency_ms: f64,
     pub weight: u32,
+    /// The operators' order that stands, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<OrderView>,
+}
+
+/// An operators' order to drain.
+#[derive(Serialize)]
+struct OrderView {
+    at: u64,
+    by: Box<str>,
+}
+
+/// What was ordered.
+#[derive(Serialize)]
+struct Ordered {
+    /// Whether it holds on all instances already.
+    everywhere: bool,
+    /// The backend, if it is there.
+    #[serde(flatten)]
+    placed: Option<Placed>,
 }
 
 /// One backend, and where it lies.
@@ -72,10 +99,10 @@ struct Looked {
 
 async fn all(State(admin): State<Arc<Admin>>, Params(which): Params<Which>) -> Result<Json<Pools>, Problem> {
     within(LONGEST_TEXT, ("pool", which.pool.as_deref()))?;
-    let now = admin.clock.now();
     let pools = admin.fleet.pools();
+    let orders = admin.instances.orders();
     let wanted = |pool: &&Arc<Pool>| which.pool.as_ref().is_none_or(|name| pool.settings().name == *name);
-    let pools: Vec<_> = pools.iter().filter(wanted).map(|pool| pool_view(pool, now)).collect();
+    let pools: Vec<_> = pools.iter().filter(wanted).map(|pool| pool_view(&admin, pool, &orders)).collect();
     match which.pool {
         Some(_) if pools.is_empty() => Err(unknown_pool()),
         _ => Ok(Json(Pools { pools })),
@@ -84,24 +111,35 @@ async fn all(State(admin): State<Arc<Admin>>, Params(which): Params<Which>) -> R
 
 async fn one(State(admin): State<Arc<Admin>>, Named(id): Named) -> Result<Json<Looked>, Problem> {
     let (pool, backend) = find(&admin, &id)?;
-    let placed = placed(&pool, &backend, admin.clock.now());
-    Ok(Json(Looked { placed, detail: detail(&admin, &pool, &backend) }))
+    Ok(Json(Looked { placed: placed(&admin, &pool, &backend), detail: detail(&admin, &pool, &backend) }))
 }
 
-async fn drain(State(admin): State<Arc<Admin>>, Named(id): Named) -> Result<Json<Placed>, Problem> {
-    set(&admin, &id, true)
+async fn drain(State(admin): State<Arc<Admin>>, Named(id): Named) -> Result<Json<Ordered>, Problem> {
+    set(&admin, &id, Wish::Drain).await
 }
 
-async fn undrain(State(admin): State<Arc<Admin>>, Named(id): Named) -> Result<Json<Placed>, Problem> {
-    set(&admin, &id, false)
+async fn undrain(State(admin): State<Arc<Admin>>, Named(id): Named) -> Result<Json<Ordered>, Problem> {
+    set(&admin, &id, Wish::Serve).await
 }
 
-/// The order holds on this instance, and until the next start.
-fn set(admin: &Admin, id: &str, on: bool) -> Result<Json<Placed>, Problem> {
-    let (pool, backend) = find(admin, id)?;
-    admin.fleet.drain(pool.id, backend.id, on);
-    tracing::info!(backend = %backend.name, on, "an operator drains a backend");
-    Ok(Json(placed(&pool, &backend, admin.clock.now())))
+/// The order holds on all instances that share the store, and until it is withdrawn.
+async fn set(admin: &Admin, id: &str, wish: Wish) -> Result<Json<Ordered>, Problem> {
+    // As it is printed: sixteen digits.
+    let id = u64::from_str_radix(id, 16).ok().map(BackendId).filter(|parsed| parsed.to_string() == id);
+    let id = id.ok_or_else(unknown)?;
+    let ordered = match wish {
+        Wish::Drain => admin.instances.drain(id, BY).await,
+        Wish::Serve => admin.instances.undrain(id, BY).await,
+    };
+    let ordered = ordered.map_err(|error| match error {
+        OrderError::Unknown => unknown(),
+        OrderError::Refused(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "an order was not taken");
+            Problem::new(StatusCode::CONFLICT, "too_many_orders", "too many orders stand; withdraw one first")
+        }
+    })?;
+    let placed = find(admin, &id.to_string()).ok().map(|(pool, backend)| placed(admin, &pool, &backend));
+    Ok(Json(Ordered { everywhere: ordered.is_told, placed }))
 }
 
 /// The backend of this id, and its pool.
@@ -111,7 +149,11 @@ pub fn find(admin: &Admin, id: &str) -> Result<(Arc<Pool>, Arc<Backend>), Proble
         let backend = pool.backends().iter().find(|backend| backend.id.to_string() == id).cloned()?;
         Some((Arc::clone(pool), backend))
     });
-    found.ok_or_else(|| Problem::unknown("unknown_backend", "no backend has this id; see /api/v1/backends"))
+    found.ok_or_else(unknown)
+}
+
+fn unknown() -> Problem {
+    Problem::unknown("unknown_backend", "no backend has this id; see /api/v1/backends")
 }
 
 /// No pool has the name that was asked for.
@@ -120,17 +162,24 @@ pub fn unknown_pool() -> Problem {
 }
 
 /// One pool with its backends.
-pub fn pool_view(pool: &Pool, now: Instant) -> PoolView {
-    let settings = pool.settings();
-    let backends = pool.backends().iter().map(|backend| view(backend, now)).collect();
+pub fn pool_view(admin: &Admin, pool: &Pool, orders: &[Order]) -> PoolView {
+    let (settings, now) = (pool.settings(), admin.clock.now());
+    let backends = pool.backends().iter().map(|backend| view(backend, now, order(pool, backend, orders))).collect();
     PoolView { name: settings.name.clone(), path: settings.path.clone(), backends }
 }
 
-fn placed(pool: &Pool, backend: &Backend, now: Instant) -> Placed {
-    Placed { pool: pool.settings().name.clone(), backend: view(backend, now) }
+fn placed(admin: &Admin, pool: &Pool, backend: &Backend) -> Placed {
+    let order = order(pool, backend, &admin.instances.orders());
+    Placed { pool: pool.settings().name.clone(), backend: view(backend, admin.clock.now(), order) }
 }
 
-fn view(backend: &Backend, now: Instant) -> BackendView {
+fn order(pool: &Pool, backend: &Backend, orders: &[Order]) -> Option<OrderView> {
+    let matter = Matter { pool: pool.id, backend: backend.id };
+    let order = orders.iter().find(|order| order.matter == matter)?;
+    Some(OrderView { at: order.at, by: order.by.clone() })
+}
+
+fn view(backend: &Backend, now: Instant, order: Option<OrderView>) -> BackendView {
     let load = backend.load(now);
     let scheme = if backend.is_secure() { "https" } else { "http" };
     BackendView {
@@ -143,6 +192,7 @@ fn view(backend: &Backend, now: Instant) -> BackendView {
         in_flight: load.in_flight,
         latency_ms: (load.latency * 1_000_000.0).round() / 1000.0,
         weight: load.weight,
+        order,
     }
 }
 

@@ -1,7 +1,9 @@
 //! What an instance is and how it is doing: this one, and all that share its store.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::routing::get;
@@ -9,28 +11,15 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 use super::Admin;
-use crate::drain::Phase;
+use crate::instances::{BackendCard, Seen, StoreCard};
 
 pub fn routes() -> Router<Arc<Admin>> {
     Router::new().route("/api/v1/instance", get(this)).route("/api/v1/instances", get(all))
 }
 
-/// What does not change while an instance runs.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Tells instances apart, and the same one before a restart from itself after it.
-    pub id: String,
-    /// What people call it.
-    pub name: String,
-    /// When it started, in milliseconds since 1970.
-    pub started_at: u64,
-    /// What kind of store it keeps things in.
-    pub store: &'static str,
-}
-
 #[derive(Serialize)]
 pub struct Instance<'a> {
-    id: &'a str,
+    id: String,
     name: &'a str,
     version: &'static str,
     started_at: u64,
@@ -56,45 +45,75 @@ struct TurnedAway {
 }
 
 #[derive(Serialize)]
-struct Instances<'a> {
-    instances: Vec<Card<'a>>,
+struct Instances {
+    instances: Vec<CardView>,
+    /// Where the store does not answer: how old what is said of the others is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old_ms: Option<u64>,
 }
 
-/// What is known of one instance, and for how long.
+/// What is known of one instance, and how old that is.
 #[derive(Serialize)]
-struct Card<'a> {
-    #[serde(flatten)]
-    instance: Instance<'a>,
+struct CardView {
+    id: String,
+    name: Box<str>,
+    version: Box<str>,
+    started_at: u64,
+    phase: Box<str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin: Option<Box<str>>,
+    store: StoreCard,
+    sessions: u64,
+    connections: u64,
+    totals: BTreeMap<Box<str>, u64>,
+    rates: BTreeMap<Box<str>, f64>,
+    latency_us: BTreeMap<Box<str>, u64>,
+    pools: Vec<PoolView>,
+    /// Backends that had no room in its card.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<usize>,
     own: bool,
     age_ms: u64,
+}
+
+#[derive(Serialize)]
+struct PoolView {
+    id: String,
+    name: Box<str>,
+    backends: Vec<BackendView>,
+}
+
+/// A backend as that instance sees it.
+#[derive(Serialize)]
+struct BackendView {
+    id: String,
+    state: &'static str,
+    sessions: u64,
+    in_flight: u64,
+    latency_us: u64,
 }
 
 async fn this(State(admin): State<Arc<Admin>>) -> Json<serde_json::Value> {
     Json(serde_json::json!(instance(&admin)))
 }
 
-/// While nobody tells of the others, this one is all that is known.
-async fn all(State(admin): State<Arc<Admin>>) -> Json<serde_json::Value> {
-    let own = Card { instance: instance(&admin), own: true, age_ms: 0 };
-    Json(serde_json::json!(Instances { instances: vec![own] }))
+async fn all(State(admin): State<Arc<Admin>>) -> Json<Instances> {
+    let picture = admin.instances.all();
+    let instances = picture.seen.into_iter().map(card).collect();
+    Json(Instances { instances, old_ms: picture.old.map(millis) })
 }
 
 /// This one.
 pub fn instance(admin: &Admin) -> Instance<'_> {
-    let turned_away = admin.doors.turned_away();
+    let (identity, turned_away) = (admin.instances.identity(), admin.doors.turned_away());
     Instance {
-        id: &admin.identity.id,
-        name: &admin.identity.name,
+        id: identity.id.to_string(),
+        name: &identity.name,
         version: env!("CARGO_PKG_VERSION"),
-        started_at: admin.identity.started_at,
-        phase: match admin.drain.phase() {
-            Phase::Serving => "serving",
-            Phase::Noticed => "noticed",
-            Phase::Closing => "closing",
-            Phase::Parting | Phase::Over => "parting",
-        },
+        started_at: identity.started_at,
+        phase: admin.drain.phase().name(),
         store: Store {
-            kind: admin.identity.store,
+            kind: identity.store,
             shared: admin.sessions.are_shared(),
             away: admin.sessions.store_is_away(),
         },
@@ -105,4 +124,44 @@ pub fn instance(admin: &Admin) -> Instance<'_> {
             proxy_header: turned_away.proxied.load(Ordering::Relaxed),
         },
     }
+}
+
+fn card(Seen { id, card, age, is_own }: Seen) -> CardView {
+    let pools = card.pools.iter().map(|pool| PoolView {
+        id: pool.id().to_string(),
+        name: pool.name.clone(),
+        backends: pool.backends.iter().map(backend).collect(),
+    });
+    CardView {
+        id: id.to_string(),
+        pools: pools.collect(),
+        name: card.name,
+        version: card.version,
+        started_at: card.started_at,
+        phase: card.phase,
+        admin: card.admin,
+        store: card.store,
+        sessions: card.sessions,
+        connections: card.connections,
+        totals: card.totals,
+        rates: card.rates,
+        latency_us: card.latency_us,
+        left_out: (card.left_out > 0).then_some(card.left_out),
+        own: is_own,
+        age_ms: millis(age),
+    }
+}
+
+fn backend(card: &BackendCard) -> BackendView {
+    BackendView {
+        id: card.id.to_string(),
+        state: card.state(),
+        sessions: card.sessions,
+        in_flight: card.in_flight,
+        latency_us: card.latency_us,
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -38,7 +38,6 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
 pub use gate::Gate;
-pub use instance::Identity;
 pub use reload::{NotReloaded, Order as ReloadOrder, Reloaded, Reloads};
 
 use feed::Feed;
@@ -47,6 +46,7 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::drain::{Drain, Phase};
 use crate::fleet::Fleet;
+use crate::instances::Instances;
 use crate::limit::Limit;
 use crate::listener::{Doors, Workers};
 use crate::log::Log;
@@ -88,8 +88,8 @@ pub struct Admin {
     pub drain: Drain,
     /// Who may ask.
     pub gate: Gate,
-    /// What this instance is.
-    pub identity: Identity,
+    /// All instances that share the store, this one among them.
+    pub instances: Arc<Instances>,
     /// The live feed.
     pub feed: Feed,
     /// The way to whoever reads the configuration.

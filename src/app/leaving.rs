@@ -31,6 +31,7 @@ impl App {
         self.workers.join(left.saturating_sub(self.shared.clock.now().saturating_duration_since(begun))).await;
         drain.advance(Phase::Over);
         self.workers.join(Duration::from_secs(1)).await;
+        self.instances.leave().await;
         drop(self.shared.sessions.upkeep().await);
         if tokio::time::timeout(FLUSH, self.store.flush()).await.is_err() {
             tracing::error!("the store did not write everything in time");

@@ -7,15 +7,14 @@ use tokio::time::timeout;
 
 use super::leaving::FLUSH;
 use super::{App, StartError};
-use crate::clock::{Chance, Clock};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::names::InstanceId;
 use crate::observe::Observe;
 use crate::observe::trace::Tracing;
 
 /// The station that counts, writes the access log, and traces.
-pub(super) fn observe(config: &Config, clock: &Clock) -> Result<Observe, StartError> {
-    let instance = InstanceId(Chance::system().next());
+pub(super) fn observe(config: &Config, clock: &Clock, instance: InstanceId) -> Result<Observe, StartError> {
     let tracing = Arc::new(Tracing::new((clock.clone(), instance), &config.traces)?);
     let observe = Observe::new(clock.clone(), config.metrics, &config.log.access, tracing, instance);
     observe.map_err(StartError::AccessLog)

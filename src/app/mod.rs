@@ -11,6 +11,7 @@ mod reload;
 mod settings;
 mod stores;
 mod surveyed;
+mod together;
 mod watcher;
 
 use std::io;
@@ -43,6 +44,7 @@ use crate::config::{Config, Refusals};
 use crate::drain::Drain;
 use crate::fleet::{Fleet, Pool};
 use crate::identify::Identify;
+use crate::instances::Instances;
 use crate::limit::Limit;
 use crate::listener::{Admission, Door, Plan, Workers};
 use crate::log::Log;
@@ -68,6 +70,7 @@ pub struct App {
     shared_counters: Option<Arc<SharedCounters>>,
     store_parts: StoreParts,
     mover: Arc<Mover>,
+    instances: Arc<Instances>,
     addrs: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     resolver: Arc<discover::Resolver>,
@@ -121,7 +124,11 @@ impl App {
         let watcher = noter.beside(watcher);
         let shared = Shared::new(&config, &stores, (clock, fleet, certificates), watcher).await?;
         let workers = shared.start_workers(&config).map_err(StartError::Thread)?;
+        let admin_addr = admin.as_ref().and_then(|admin| admin.local_addr().ok());
+        let known = (stores.roster, stores.instance, stores.parts.kind);
+        let instances = together::join(&shared, (&config, admin_addr), known, &workers).await;
         let mover = Mover {
+            instances: Arc::clone(&instances),
             sessions: Arc::clone(&shared.sessions),
             limit: Arc::clone(&shared.limit),
             fleet: Arc::clone(&shared.fleet),
@@ -130,7 +137,8 @@ impl App {
         let app = Arc::new(Self {
             mover: Arc::new(mover),
             addrs: listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect(),
-            admin: admin.as_ref().and_then(|admin| admin.local_addr().ok()),
+            instances,
+            admin: admin_addr,
             config: ArcSwap::from_pointee(config),
             log,
             shared,
@@ -169,6 +177,7 @@ impl App {
         started.push(tasks::spawn("session upkeep", Arc::clone(&self.mover).upkeep()));
         started.push(tasks::spawn("notices", Arc::clone(&self.mover).listen()));
         started.push(tasks::spawn("moves", Arc::clone(&self.mover).tour()));
+        started.push(tasks::spawn("instances", Arc::clone(&self.instances).keep()));
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(started);
         for pool in self.shared.fleet.pools().iter() {
             self.follow_pool(pool);
@@ -294,7 +303,7 @@ impl Shared {
             authorize: Arc::new(Authorize::new(authorize_settings(config), Arc::clone(&gates))),
             gates,
             route: Arc::new(Route::new(clock.clone(), Chance::system())),
-            observe: Arc::new(observe(config, &clock)?),
+            observe: Arc::new(observe(config, &clock, stores.instance)?),
             relay: Arc::new(ArcSwap::from_pointee(relay_settings(config))),
             refusals: Arc::new(ArcSwap::from_pointee(config.refusals)),
             streams: Streams::default(),

@@ -10,10 +10,12 @@ use futures_util::future::join_all;
 use crate::config::IdentitySettings;
 use crate::exchange::{Moored, Opened};
 use crate::fleet::{Fleet, Pool};
+use crate::instances::Instances;
 use crate::limit::Limit;
 use crate::names::{BackendId, CallerDigest};
 use crate::rehome::{Rehome, Stop, Why, own_credentials};
 use crate::session::Sessions;
+use crate::store::Notice;
 
 /// How often sessions are looked after.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -42,6 +44,8 @@ pub struct Mover {
     pub limit: Arc<Limit>,
     /// The pools.
     pub fleet: Arc<Fleet>,
+    /// All instances, for orders that others give.
+    pub instances: Arc<Instances>,
     /// Moves one session.
     pub rehome: Arc<Rehome>,
 }
@@ -61,6 +65,10 @@ impl Mover {
     pub async fn listen(self: Arc<Self>) {
         loop {
             let notice = self.sessions.notice().await;
+            if notice == Notice::Orders {
+                self.instances.heard();
+                continue;
+            }
             let abandoned = self.sessions.hear(notice).await;
             self.rehome.tell_abandoned(abandoned);
         }

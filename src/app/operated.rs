@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use super::App;
 use crate::admin::feed::Feed;
-use crate::admin::{Admin, Gate, Identity};
+use crate::admin::{Admin, Gate};
 
 impl App {
     /// What operators see and order who ask at this listener.
@@ -26,22 +26,12 @@ impl App {
                 token: config.admin_token.clone(),
                 loopback: listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback()),
             },
-            identity: self.identity(),
+            instances: Arc::clone(&self.instances),
             feed: Feed::default(),
             survey: Arc::new(self.surveyed()),
             reloads: self.reloads.clone(),
             log: self.log.clone(),
             clock: shared.clock.clone(),
-        }
-    }
-
-    /// What this instance is called.
-    fn identity(&self) -> Identity {
-        Identity {
-            id: self.shared.observe.instance().to_string(),
-            name: self.addrs.first().map_or_else(String::new, ToString::to_string),
-            started_at: self.shared.clock.unix_millis(),
-            store: self.store_parts.kind,
         }
     }
 }

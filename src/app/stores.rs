@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::StartError;
-use crate::clock::Clock;
+use crate::clock::{Chance, Clock};
 use crate::config::{Config, RedisUrl, StoreUrl};
+use crate::names::InstanceId;
 use crate::store::Sessions;
 use crate::store::counters::Counters;
 use crate::store::counters::memory::Memory as MemoryCounters;
@@ -17,17 +18,25 @@ use crate::store::redis::{Redis, RedisOptions};
 use crate::store::results::Results;
 use crate::store::results::near::Near;
 use crate::store::results::shared::Shared as SharedResults;
+use crate::store::roster::memory::Memory as MemoryRoster;
+use crate::store::roster::{Near as Roster, Roster as FarRoster};
 use crate::store::shared::{Shared, SharedSettings};
 use crate::survey::{StorePart, StoreParts};
 
 /// At the start a store that several instances share is waited for so long.
 const ARRIVAL: Duration = Duration::from_secs(3);
 
+/// An order to a lone instance waits so long for its disk.
+const DISK: Duration = Duration::from_secs(5);
+
 /// Where things are kept.
 pub(super) struct Stores {
     pub sessions: Arc<dyn Sessions>,
     pub counters: Arc<dyn Counters>,
     pub results: Arc<dyn Results>,
+    pub roster: Roster,
+    /// Who this instance is at the store.
+    pub instance: InstanceId,
     /// The same counters, where instances share them.
     pub shared_counters: Option<Arc<SharedCounters>>,
     /// How all of that goes.
@@ -37,18 +46,24 @@ pub(super) struct Stores {
 pub(super) async fn open(config: &Config, clock: &Clock) -> Result<Stores, StartError> {
     let near = Arc::new(MemoryCounters::new(config.limits.max_counters, clock.clone()));
     let results = Near::new(config.results.memory as u64, clock.clone());
-    let alone = |sessions: Arc<dyn Sessions>, results, parts| {
+    let alone = |sessions: Arc<dyn Sessions>, roster: Arc<dyn FarRoster>, results, parts| {
         let results: Arc<dyn Results> = Arc::new(results);
-        Stores { sessions, counters: near.clone(), results, shared_counters: None, parts }
+        let instance = InstanceId(Chance::system().next());
+        let roster = Roster::new(roster, DISK, clock.clone());
+        Stores { sessions, counters: near.clone(), results, roster, instance, shared_counters: None, parts }
     };
     Ok(match &config.store.url {
-        StoreUrl::Memory => alone(Arc::new(Memory::new(config.session.max)), results, StoreParts::of("memory")),
+        StoreUrl::Memory => {
+            let (sessions, roster) = (Arc::new(Memory::new(config.session.max)), Arc::new(MemoryRoster::default()));
+            alone(sessions, roster, results, StoreParts::of("memory"))
+        }
         StoreUrl::Disk(directory) => {
             let disk = Arc::new(Disk::open(directory, config.session.max)?);
             let pulse = Pulse::new(clock.clone());
             let measured = Measured::new(Arc::clone(&disk), Arc::clone(&pulse));
+            let roster = Arc::clone(&disk);
             let part = part("sessions", pulse, move || disk.is_broken());
-            alone(Arc::new(measured), results, StoreParts::of("disk").with(part))
+            alone(Arc::new(measured), roster, results, StoreParts::of("disk").with(part))
         }
         StoreUrl::Redis(url) => shared(config, url, (near, results), clock).await?,
     })
@@ -85,12 +100,22 @@ async fn shared(
     } else {
         (Arc::new(results), parts)
     };
+    let (roster, instance) = (Arc::new(far.roster()), far.instance());
+    let roster = Roster::new(roster, timeout, clock.clone());
     let (limit, when_away) = (config.session.max, settings.when_away);
     let settings = SharedSettings { limit, lifetime, timeout, when_away };
     let sessions = Shared::start(Arc::new(Measured::new(Arc::new(far), Arc::clone(&beats.0))), settings, clock.clone());
     let looked = Arc::clone(&sessions);
     let parts = parts.with(part("sessions", beats.0, move || looked.is_away()));
-    Ok(Stores { sessions, counters: counters.clone(), results, shared_counters: Some(counters), parts })
+    Ok(Stores {
+        sessions,
+        counters: counters.clone(),
+        results,
+        roster,
+        instance,
+        shared_counters: Some(counters),
+        parts,
+    })
 }
 
 fn part(name: &'static str, pulse: Arc<Pulse>, away: impl Fn() -> bool + Send + Sync + 'static) -> StorePart {

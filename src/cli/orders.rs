@@ -47,6 +47,7 @@ struct Placed {
     name: String,
     state: String,
     sessions: u64,
+    everywhere: bool,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +80,9 @@ fn order(args: &BackendArgs, verb: &str) -> anyhow::Result<()> {
     let id = find(&args.instance, &args.backend)?;
     let path = format!("/api/v1/backends/{id}/{verb}");
     args.instance.order((Method::POST, &path), &json!({}), |placed: &Placed| {
-        format!("{} is {}; {} sessions lie there\n", placed.name, placed.state, placed.sessions)
+        let alone =
+            if placed.everywhere { "" } else { "the store is away: this holds here, and elsewhere when it is back\n" };
+        format!("{} is {}; {} sessions lie there\n{alone}", placed.name, placed.state, placed.sessions)
     })
 }
 

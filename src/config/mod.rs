@@ -11,6 +11,7 @@ mod duration;
 mod fault;
 mod flags;
 mod form;
+mod instance;
 mod limit;
 mod log;
 mod metrics;
@@ -50,6 +51,7 @@ pub use cache::{
 pub use credential::Credential;
 pub use duration::parse as parse_duration;
 pub use fault::{Code, Colour, Fault, Faults};
+pub use instance::InstanceSettings;
 pub use limit::{
     Algorithm, BackendLimit, BackendMost, Concurrency, DEFAULT_METHODS, Glob, GlobError, LimitCallers, LimitEra,
     LimitKey, LimitScope, LimitSettings, LimitsAway, LimitsSettings, OnLimit, Rate, RateError, Tokens, UpstreamRefusal,

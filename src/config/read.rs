@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::address::AddressRange;
 use super::auth::AuthMode;
 use super::fault::{Code, Fault, Faults, Span};
 use super::form::Text;
@@ -13,7 +14,7 @@ use super::settings::{Config, DrainSettings, PoolSettings, SessionSettings, Stor
 use super::shared::RedisUrl;
 use super::tls::{ClientCertificates, ListenSettings, TlsSettings};
 use super::tree::{Given, Optional, Reader, Row, Section, Sink};
-use super::{allow, auth, bounds, cache, duration, limit, log, metrics, pool, schema, tls, traces};
+use super::{allow, auth, bounds, cache, duration, instance, limit, log, metrics, pool, schema, tls, traces};
 
 /// Reads the document. The faults are in the sink; if there are any, the settings are not to be used.
 pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
@@ -24,12 +25,7 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         top.secret("admin token", [&schema::ADMIN_TOKEN_FILE, &schema::ADMIN_TOKEN_ENV, &schema::ADMIN_TOKEN]);
     check_admin(&mut top, admin, admin_token.is_some());
     let trusted_proxies = top.get(&schema::TRUSTED_PROXIES);
-    for (at, range) in &trusted_proxies {
-        if range.is_everybody() {
-            let fault = Fault::new(Code::Careless, at.clone(), "every client is believed to be a trusted proxy");
-            top.sink.warn(fault.help("any client can then claim any address: name the proxies' own addresses"));
-        }
-    }
+    check_proxies(&mut top, &trusted_proxies);
     let trusts_anybody = !trusted_proxies.is_empty() || top.is_bad(&schema::TRUSTED_PROXIES);
     let listen = tls::listeners(&mut top, listen, trusts_anybody);
     check_addresses(&mut top, &listen, admin);
@@ -60,6 +56,7 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         trusted_proxies: trusted_proxies.into_iter().map(|(_, range)| range).collect(),
         allowed_hosts: top.get(&schema::ALLOWED_HOSTS).into_iter().map(|(_, host)| host).collect(),
         allowed_origins: top.get(&schema::ALLOWED_ORIGINS).into_iter().map(|(_, origin)| origin).collect(),
+        instance: instance::read(&mut top.below(&schema::instance::INSTANCE)),
         store: store(&mut top.below(&schema::STORE)),
         drain: drain(&mut top.below(&schema::DRAIN)),
         session: session(&mut top.below(&schema::SESSION)),
@@ -76,6 +73,15 @@ pub(super) fn document(table: &DeTable<'_>, sink: &mut Sink) -> Config {
         cache,
         pools,
         warnings: Faults::default(),
+    }
+}
+
+fn check_proxies(top: &mut Reader<'_>, trusted: &[(Span, AddressRange)]) {
+    for (at, range) in trusted {
+        if range.is_everybody() {
+            let fault = Fault::new(Code::Careless, at.clone(), "every client is believed to be a trusted proxy");
+            top.sink.warn(fault.help("any client can then claim any address: name the proxies' own addresses"));
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::bounds::Bounds;
 use super::cache::{CacheSettings, ProtocolCache, ResultsSettings};
 use super::credential::Credential;
 use super::fault::Faults;
+use super::instance::InstanceSettings;
 use super::limit::{BackendLimit, LimitSettings, LimitsSettings, UpstreamSettings};
 use super::log::LogSettings;
 use super::metrics::MetricsSettings;
@@ -46,6 +47,8 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// Origins, as a browser writes them, whose pages may call; `*` is every one.
     pub allowed_origins: Vec<String>,
+    /// What this instance is called.
+    pub instance: InstanceSettings,
     /// Where what outlives a request is kept.
     pub store: StoreSettings,
     /// How Moorline goes away.

@@ -82,20 +82,6 @@ impl Fleet {
         self.pools.store(Arc::new(pools.collect()));
     }
 
-    /// Has one more backend drain, or one fewer, as an operator wants it; also when it leaves and comes back.
-    pub fn drain(&self, pool: PoolId, backend: BackendId, on: bool) {
-        self.orders.rcu(|orders| {
-            let mut orders = HashSet::clone(orders);
-            if on {
-                orders.insert((pool, backend))
-            } else {
-                orders.remove(&(pool, backend))
-            };
-            orders
-        });
-        self.pools.load().iter().for_each(|pool| pool.obey());
-    }
-
     /// Takes the orders that stand, all of them: these backends are drained, whenever they are there, and no others. What the
     /// configuration wants drained stays so.
     pub fn obey(&self, drained: HashSet<(PoolId, BackendId)>) {

@@ -75,12 +75,6 @@ impl Observe {
         &self.access
     }
 
-    /// What tells this instance apart from others, and from itself before a restart.
-    #[must_use]
-    pub const fn instance(&self) -> InstanceId {
-        self.instance
-    }
-
     /// The traces.
     #[must_use]
     pub const fn tracing(&self) -> &Arc<Tracing> {

@@ -139,8 +139,8 @@ pub fn snapshot(admin: &Admin) -> Snapshot<'_> {
 
 /// All pools with their backends.
 pub fn pools(admin: &Admin) -> Vec<PoolView> {
-    let now = admin.clock.now();
-    admin.fleet.pools().iter().map(|pool| backends::pool_view(pool, now)).collect()
+    let orders = admin.instances.orders();
+    admin.fleet.pools().iter().map(|pool| backends::pool_view(admin, pool, &orders)).collect()
 }
 
 impl From<&BackendView> for Doing {
@@ -161,7 +161,7 @@ pub fn store(admin: &Admin) -> StoreView {
     let since = admin.feed.away_since.load(Ordering::Relaxed);
     let away = admin.sessions.store_is_away();
     StoreView {
-        kind: admin.identity.store,
+        kind: admin.instances.identity().store,
         shared: admin.sessions.are_shared(),
         away,
         away_since: (away && since > 0).then_some(since),

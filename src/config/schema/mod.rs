@@ -75,6 +75,7 @@ pub(super) mod allow;
 pub(super) mod auth;
 pub(super) mod bounds;
 pub(super) mod cache;
+pub(super) mod instance;
 pub(super) mod limit;
 pub(super) mod log;
 pub(super) mod metrics;
@@ -85,13 +86,14 @@ use allow::ALLOW;
 use auth::{AUTH, ISSUER, POOL_AUTH};
 use bounds::BOUNDS;
 use cache::{ARGUMENTS, CACHE, RESULTS};
+use instance::INSTANCE;
 use limit::{ADAPTIVE_MAX, LIMIT, LIMITS, REFUSED, TOKENS, UPSTREAM};
 use log::LOG;
 use metrics::METRICS;
 use tls::{BACKEND_TLS, CERTIFICATE, LISTENER, TLS};
 use traces::TRACES;
 
-section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&TLS, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &ALLOW, &LOG, &METRICS, &TRACES, &LIMITS, &LIMIT, &UPSTREAM, &RESULTS, &CACHE, &POOL];
+section! { TOP: Table "", "Where Moorline listens, and how it runs.", below [&TLS, &INSTANCE, &STORE, &DRAIN, &SESSION, &BOUNDS, &STREAM, &AUTH, &ALLOW, &LOG, &METRICS, &TRACES, &LIMITS, &LIMIT, &UPSTREAM, &RESULTS, &CACHE, &POOL];
     LISTEN: Key<List<Listener>> = key("listen", r#""127.0.0.1:8080""#, List { element: Listener, min: 1, max: 16, bare: true },
         "Where clients connect. Port 0 takes any free port. Without TLS unless there is a [tls] section.");
     ADMIN: Key<OffOr<Text<SocketAddr>>> = key("admin", r#""127.0.0.1:9090""#, OffOr(SOCKET),
@@ -300,11 +302,12 @@ const fn millis(millis: u64) -> Duration {
 type Same = fn(&Config, &Config) -> bool;
 
 /// Keys whose change is in force only after a restart. All other changes are taken over by a reload.
-pub(super) static RESTART: [(&str, Same); 16] = [
+pub(super) static RESTART: [(&str, Same); 17] = [
     ("listen", |old, new| old.listen == new.listen),
     ("admin", |old, new| old.admin == new.admin),
     ("admin_token", |old, new| old.admin_token == new.admin_token),
     ("threads", |old, new| old.threads == new.threads),
+    ("instance", |old, new| old.instance == new.instance),
     ("store", |old, new| old.store == new.store),
     ("results.memory", |old, new| old.results.memory == new.results.memory),
     ("results.shared", |old, new| old.results.shared == new.results.shared),
@@ -324,12 +327,13 @@ pub(super) static RESTART: [(&str, Same); 16] = [
 ];
 
 /// Every section, in the order of the reference.
-pub(super) fn sections() -> [&'static Section; 27] {
+pub(super) fn sections() -> [&'static Section; 28] {
     [
         &TOP,
         &LISTENER,
         &TLS,
         &CERTIFICATE,
+        &INSTANCE,
         &STORE,
         &DRAIN,
         &SESSION,
