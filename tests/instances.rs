@@ -184,18 +184,15 @@ fn an_order_holds_for_a_backend_that_leaves_and_comes_back() {
     let id = gateway.backends()[0]["id"].as_str().unwrap().to_owned();
     for (round, backends) in [&[&y][..], &[&x, &y]].into_iter().enumerate() {
         gateway.configure(&setup(&redis, "a", backends).text());
-        gateway.signal("HUP");
         gateway.log.wait("configuration reloaded", round + 1);
     }
     assert!(drains(&gateway, 0) && !drains(&gateway, 1));
     // What is not there can be used again, too.
     gateway.configure(&setup(&redis, "a", &[&y]).text());
-    gateway.signal("HUP");
     gateway.log.wait("configuration reloaded", 3);
     assert_eq!(gateway.order(&format!("/api/v1/backends/{id}/undrain"), "").status, 200);
     assert_eq!(gateway.order("/api/v1/backends/0123456789abcdef/drain", "").status, 404);
     gateway.configure(&setup(&redis, "a", &[&x, &y]).text());
-    gateway.signal("HUP");
     gateway.log.wait("configuration reloaded", 4);
     assert!(!drains(&gateway, 0));
 }

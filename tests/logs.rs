@@ -101,6 +101,7 @@ fn level_and_place_change_with_a_reload() {
     gateway.access.wait("\"look\"", 1);
     refuse();
     gateway.log.wait("refused", 1);
+    gateway.access.wait("\"refused\"", 1);
     assert_eq!(gateway.access.count("\"refused\""), 1, "what came before was not logged");
 }
 

@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 
 pub use certificates::{check, follow as follow_certificates};
 pub use error::StartError;
-pub use reload::follow;
+pub use reload::{Followed, follow};
 
 use certificates::Certificates;
 use logs::observe;

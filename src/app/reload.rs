@@ -12,16 +12,34 @@ use crate::admin::{NotReloaded, ReloadOrder, Reloaded};
 use crate::config::{Config, ConfigError};
 use crate::notice::{LOOK, SETTLE, watch};
 
-/// Follows the file at `path` for ever.
-pub async fn follow(app: Arc<App>, path: PathBuf) {
+/// A configuration file that is followed.
+#[derive(Debug)]
+pub struct Followed {
+    path: PathBuf,
+    /// What it held when it was last read.
+    known: Vec<u8>,
+}
+
+impl Followed {
+    /// The file as it is now. Asked for before the file is read for the start: a change between the two costs a second reading,
+    /// and is not missed.
+    #[must_use]
+    pub fn from_now(path: &Path) -> Self {
+        Self { path: path.to_owned(), known: std::fs::read(path).unwrap_or_default() }
+    }
+}
+
+/// Follows the file for ever.
+pub async fn follow(app: Arc<App>, Followed { path, mut known }: Followed) {
     let (tell, mut changed) = mpsc::channel::<()>(1);
+    // The first look needs no notice: the file may have changed since the start.
+    let _ = tell.try_send(());
     let watching = watch(&path, tell);
     if let Err(error) = &watching {
         tracing::warn!(%error, "no notice of changes to the configuration file; it is looked at now and then");
     }
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     let mut orders = app.reloads.follow();
-    let mut known = std::fs::read(&path).unwrap_or_default();
     loop {
         let wish = tokio::select! {
             _ = hangup.recv() => Wish::Signal,
