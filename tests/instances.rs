@@ -18,8 +18,8 @@ use tempfile::TempDir;
 use support::session::initialize;
 use support::{Backend, Gateway, Session, Setup, now, until, wait_for};
 
-/// How soon instances see each other, and obey what another was told: a period, and what a busy machine adds to it.
-const SOON: Duration = Duration::from_secs(3);
+/// How soon instances see each other, and obey what another was told: two periods, and what a busy machine adds to them.
+const SOON: Duration = Duration::from_secs(5);
 
 /// A Redis that keeps all on disk.
 struct Redis {
@@ -142,12 +142,17 @@ fn three_instances_see_each_other_and_miss_those_that_go() {
     });
     wait_for("its card falls", || names(&a) == ["a", "c"] && names(&c) == ["c", "a"]);
     println!("one that was killed was gone after {:?}", killed.elapsed());
+    a.log.wait("another instance shares the store", 2);
+    let lost = a.log.wait("an instance is gone without a word", 1);
+    assert!(lost.contains("instance=b"), "{lost}");
     let mut c = c;
     c.signal("TERM");
     assert!(c.wait().success());
     let ended = now();
     wait_for("whoever leaves says so", || names(&a) == ["a"]);
     assert!(ended.elapsed() < SOON, "{:?}", ended.elapsed());
+    assert!(a.log.wait("an instance has left", 1).contains("instance=c"));
+    assert_eq!(a.log.count("gone without a word"), 1);
 }
 
 #[test]

@@ -60,12 +60,12 @@ pub struct BackendView {
     pub weight: u32,
     /// The operators' order that stands, if one does.
     #[serde(skip_serializing_if = "Option::is_none")]
-    order: Option<OrderView>,
+    pub order: Option<OrderView>,
 }
 
 /// An operators' order to drain.
-#[derive(Serialize)]
-struct OrderView {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OrderView {
     at: u64,
     by: Box<str>,
 }

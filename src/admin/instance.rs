@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 use super::Admin;
+use crate::config::LogLevel;
 use crate::instances::{BackendCard, Seen, StoreCard};
 
 pub fn routes() -> Router<Arc<Admin>> {
@@ -28,6 +29,7 @@ pub struct Instance<'a> {
     sessions: usize,
     connections: usize,
     turned_away: TurnedAway,
+    log_level: LogLevel,
 }
 
 #[derive(Serialize)]
@@ -123,6 +125,7 @@ pub fn instance(admin: &Admin) -> Instance<'_> {
             tls_handshake: turned_away.handshakes.load(Ordering::Relaxed),
             proxy_header: turned_away.proxied.load(Ordering::Relaxed),
         },
+        log_level: admin.log.level(),
     }
 }
 

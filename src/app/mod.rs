@@ -63,6 +63,8 @@ use crate::walk::Walk;
 /// A running instance.
 pub struct App {
     config: ArcSwap<Config>,
+    /// The configuration of the start: what needs a restart is in effect as it stands there.
+    begun_with: Arc<Config>,
     log: Log,
     shared: Shared,
     workers: Arc<Workers>,
@@ -134,12 +136,14 @@ impl App {
             fleet: Arc::clone(&shared.fleet),
             rehome: Arc::new(shared.rehome(&shared.new_relay())),
         };
+        let config = Arc::new(config);
         let app = Arc::new(Self {
             mover: Arc::new(mover),
             addrs: listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect(),
             instances,
             admin: admin_addr,
-            config: ArcSwap::from_pointee(config),
+            config: ArcSwap::new(Arc::clone(&config)),
+            begun_with: config,
             log,
             shared,
             workers,
@@ -211,7 +215,7 @@ impl App {
         }
         let new = Arc::new(new);
         let old = self.config.swap(Arc::clone(&new));
-        let needs_restart = Config::changes_needing_restart(&old, &new);
+        let needs_restart = Config::changes_needing_restart(&self.begun_with, &new);
         for key in &needs_restart {
             tracing::warn!(key, "this change takes effect at the next restart");
         }

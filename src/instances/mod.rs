@@ -2,6 +2,7 @@
 //! often it is handed in, and that the orders which stand are obeyed here. Decides nothing about sessions, and answers no client.
 
 mod card;
+mod company;
 mod pulse;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use crate::observe::tally::Tallies;
 use crate::session::Sessions;
 use crate::store::StoreError;
 use crate::store::roster::{Matter, Near, Order, Version, Wish};
+use company::{Change, Company};
 use pulse::{Look, Pulse};
 
 /// How often an instance says that it is there, where there are few.
@@ -46,6 +48,8 @@ pub struct Instances {
     /// What was obeyed last. Held while the fleet is told, so that an older order is never told last; taken when orders may
     /// have changed.
     obeyed: Mutex<Obeyed>,
+    /// Who else was there; taken by each report.
+    company: Mutex<Company>,
     chance: Chance,
 }
 
@@ -141,6 +145,7 @@ impl Instances {
             left: tokio::sync::Mutex::default(),
             pulse: Mutex::default(),
             obeyed: Mutex::default(),
+            company: Mutex::default(),
             chance: Chance::system(),
         }
     }
@@ -277,6 +282,17 @@ impl Instances {
         self.parts.roster.report(self.identity.id, &card.write(), self.period() * MISSED).await;
         drop(left);
         self.obey();
+        self.look_around();
+    }
+
+    /// Tells who has come and who has gone.
+    fn look_around(&self) {
+        let picture = self.parts.roster.picture();
+        let others = picture.present.iter().filter(|present| present.id != self.identity.id);
+        let cards = others.map(|present| (present.id, Card::read(present.id, &present.card).name, present.age));
+        let mut company = self.company.lock().unwrap_or_else(PoisonError::into_inner);
+        let when = (self.parts.clock.now(), self.period() * MISSED);
+        company.look(cards, picture.old.is_some(), when).iter().for_each(Change::tell);
     }
 
     /// Reports again and again, for ever.

@@ -21,6 +21,15 @@ impl Default for Spread {
     }
 }
 
+impl From<&Snapshot> for Spread {
+    /// The same durations as a histogram holds, without its examples.
+    fn from(held: &Snapshot) -> Self {
+        let micros = Duration::try_from_secs_f64(held.sum).unwrap_or_default().as_micros();
+        let sum_micros = u64::try_from(micros).unwrap_or(u64::MAX);
+        Self { counts: Box::new(held.buckets), sum_micros, exemplars: Vec::new() }
+    }
+}
+
 impl Spread {
     /// Counts one more.
     pub fn add(&mut self, duration: Duration) {

@@ -30,6 +30,7 @@ use crate::meter::Counter;
 use crate::observe::Observe;
 use crate::observe::metrics::{Collect, Page};
 use crate::observe::requests::Requests;
+use crate::observe::spread::Spread;
 use crate::rehome;
 use crate::relay::Streams;
 use crate::session::Sessions;
@@ -105,6 +106,16 @@ impl StoreParts {
     #[must_use]
     pub fn of(kind: &'static str) -> Self {
         Self { kind, parts: Vec::new(), lost: Arc::default() }
+    }
+
+    /// How long all operations took so far.
+    #[must_use]
+    pub fn took(&self) -> Spread {
+        let mut all = Spread::default();
+        for (_, operation) in self.parts.iter().flat_map(|part| part.pulse.operations()) {
+            all.join(&Spread::from(&operation.took.snapshot()));
+        }
+        all
     }
 
     /// The same with one more part.

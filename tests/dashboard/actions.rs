@@ -84,7 +84,7 @@ fn results_are_forgotten_some_or_all() {
 }
 
 #[test]
-fn a_new_sealing_key_is_made_and_what_cannot_be_done_is_told() {
+fn a_new_sealing_key_is_made_and_another_level_of_the_log_set() {
     let scene = Scene::new();
     let mut browser = Browser::start();
     browser.open(&scene.gateway, "#/instances");
@@ -93,6 +93,12 @@ fn a_new_sealing_key_is_made_and_what_cannot_be_done_is_told() {
     browser.confirm("Make a key");
     browser.see("A new sealing key is in use");
     assert_eq!(scene.sessions[0].call("session").status, 200);
+    browser.see("Log level\\s+info");
+    browser.press_button("Log level …");
+    browser.see_in("dialog", "until it is told otherwise or ends");
+    browser.order(&json!({"do": "select", "label": "Level", "value": "debug"}));
+    browser.confirm("Set the level");
+    browser.see("Log level\\s+debug");
     browser.part_in_peace(&[&scene.gateway]);
 }
 

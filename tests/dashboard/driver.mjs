@@ -63,8 +63,14 @@ const commands = {
   },
   /** Waits until an expression is true in the page; its value. */
   async until({ script }) {
-    const handle = await page.waitForFunction(script, undefined, { polling: 50 });
-    return handle.jsonValue();
+    // Not waitForFunction: between looks it would evaluate text in the page, which the page's own policy forbids.
+    const end = Date.now() + DEADLINE_MS;
+    while (Date.now() < end) {
+      const value = await page.evaluate(script);
+      if (value) return value;
+      await page.waitForTimeout(50);
+    }
+    throw new Error(`${script} does not come true`);
   },
   text: async ({ css }) => page.locator(css).first().innerText(),
   click: async (what) => target(what).click(),

@@ -76,6 +76,38 @@ fn the_store_goes_and_comes_back() {
 }
 
 #[test]
+fn who_shares_the_store_is_seen_and_what_one_is_told_holds_on_all() {
+    let redis = Redis::start();
+    let servers: Vec<_> = ["a", "b"].map(Backend::legacy).into();
+    let urls: Vec<_> = servers.iter().map(Backend::url).collect();
+    // Machines that run tests are busy: a store that is there shall not count as away.
+    let store = format!("store = {{ url = {:?}, timeout = \"1s\" }}", redis.url());
+    let start = |name: &str| Setup::of(&urls).key(&store).key(&format!("instance.name = {name:?}")).start();
+    let (one, other, third) = (start("quay-one"), start("quay-two"), start("quay-three"));
+    let mut browser = Browser::start();
+    browser.open(&one, "");
+    browser.see("3 instances share the store");
+    browser.see_in(".picture .instances", "quay-one.*this instance, serving.*quay-three.*quay-two");
+    browser.see("Store.*answers.*Latency\\s+p50 .*Instances\\s+3 instances");
+    let id = one.backends()[1]["id"].as_str().unwrap().to_owned();
+    assert_eq!(other.order(&format!("/api/v1/backends/{id}/drain"), "").status, 200);
+    browser.see_in("h1", "is draining");
+    browser.go(&format!("#/backend/{id}"));
+    browser.see("Drained\\s+since .*by an operator at quay-two");
+    browser.see("Probe\\s+.*every .*the last one passed");
+    assert_eq!(third.order(&format!("/api/v1/backends/{id}/undrain"), "").status, 200);
+    browser.see("Up: takes requests and new sessions");
+    browser.until("!document.querySelector('main').textContent.includes('Drained')");
+    other.kill();
+    browser.go("#/instances");
+    browser.until("document.querySelectorAll('main tbody tr').length === 2");
+    browser.go("#/events");
+    browser.see("an instance is gone without a word.*quay-two");
+    drop(third);
+    browser.part_in_peace(&[&one]);
+}
+
+#[test]
 fn what_is_old_says_so_and_since_when() {
     let server = Backend::legacy("a");
     let setup = Setup::of(&[server.url()]).key("admin = \"127.0.0.1:0\"");

@@ -1,6 +1,6 @@
 // Owns: what an operator can order from here, each behind a question that says what will happen.
 
-import { post, remove } from "./api.js";
+import { post, put, remove } from "./api.js";
 import { confirm } from "./dialog.js";
 import { h } from "./dom.js";
 import { many } from "./words.js";
@@ -104,6 +104,21 @@ export function reload() {
     act: async () => {
       await post("/reload");
       return "The configuration is reloaded.";
+    },
+  });
+}
+
+export function logLevel(now) {
+  const levels = ["error", "warn", "info", "debug", "trace"];
+  const select = h("select", { name: "level", id: "log-level" }, levels.map((level) => h("option", { value: level, selected: level === now }, level)));
+  confirm({
+    title: "Write which lines of the log?",
+    says: ["This instance writes lines of the level that you choose and of all graver ones, until it is told otherwise or ends. At debug and trace it writes several lines for each request."],
+    word: "Set the level",
+    fields: [h("label", { for: "log-level" }, "Level"), select],
+    act: async (form) => {
+      await put("/log", { level: form.get("level") });
+      return `The log is written from ${form.get("level")} on.`;
     },
   });
 }

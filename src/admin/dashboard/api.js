@@ -59,5 +59,6 @@ export function get(path, query = {}) {
 }
 
 /** Orders. */
+export const put = (path, body = {}) => ask("PUT", path, body);
 export const post = (path, body = {}) => ask("POST", path, body);
 export const remove = (path) => ask("DELETE", path);

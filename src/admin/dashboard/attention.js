@@ -127,6 +127,8 @@ function slow(model) {
 }
 
 function cards(model) {
+  // Then nobody hears of anybody, and that is said already.
+  if (model.store?.away) return [];
   return (model.instances ?? []).filter(({ id, age_ms: age }) => id !== model.instance?.id && age > OLD_CARD_MS).map(({ id, name, age_ms: age }) => ({
     tone: "warn", key: `card ${id}`, title: `No news from instance ${name ?? id}`, href: "#/instances",
     text: `Its last card is ${span(age)} old: it is gone without a word, or cannot reach the store.`,

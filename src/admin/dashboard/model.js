@@ -51,6 +51,11 @@ export class Model {
     return ms ? (this.seconds.reduce((sum, { requests }) => sum + requests, 0) * 1000) / ms : this.rate(({ requests }) => requests, 5000);
   }
 
+  /** How long the store took when it was asked last, in microseconds: `[p50, p99]`. */
+  get storeTook() {
+    return this.samples.slice(-12).findLast((sample) => sample.store_us)?.store_us;
+  }
+
   /** Whether there is anybody else whose numbers are not in those of this instance. */
   get alone() {
     return (this.instances?.length ?? 1) < 2;
@@ -58,12 +63,13 @@ export class Model {
 
   #begin(data) {
     const { samples = [], events = [], pools = [], ...parts } = data;
-    for (const part of ["instance", "instances", "store", "limits", "cache", "tools", "callers"]) delete this[part];
+    for (const part of ["instance", "instances", "instances_old_ms", "store", "limits", "cache", "tools", "callers"]) delete this[part];
     Object.assign(this, parts, { known: true, heard: performance.now(), samples, events: events.slice(-EVENTS) });
     this.#list(pools);
   }
 
   #take({ backends = {}, pools, sample, ...parts }) {
+    if (parts.instances) delete this.instances_old_ms;
     Object.assign(this, parts, { heard: performance.now() });
     if (parts.second) this.seconds = [...this.seconds, parts.second].slice(-SECONDS);
     if (pools) this.#list(pools);

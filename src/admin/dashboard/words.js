@@ -42,6 +42,9 @@ export function took(us) {
   return us < 60e6 ? `${digits(us / 1e6)} s` : span(us / 1e3);
 }
 
+/** The middle of several times and a long one, from microseconds: `[p50, p99]`. */
+export const pair = (us) => us && `p50 ${took(us[0])}, p99 ${took(us[1])}`;
+
 /** A long time, from milliseconds, in its two largest units. */
 export function span(ms) {
   if (!known(ms)) return NONE;

@@ -22,12 +22,23 @@ pub struct Look {
     pub totals: Totals,
     /// Refusals by reason.
     pub refusals: BTreeMap<&'static str, u64>,
+    /// Requests that had to wait for their turn.
+    pub waited: Waited,
+    /// How long operations on the store took.
+    pub store: Spread,
     /// Sessions that moved.
     pub moved: u64,
     /// Sessions that are known.
     pub sessions: usize,
     /// Requests in flight to backends.
     pub in_flight: u32,
+}
+
+/// How often requests had to wait, and for how long in all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Waited {
+    pub requests: u64,
+    pub took: Duration,
 }
 
 /// What has happened between two looks.
@@ -45,6 +56,12 @@ pub struct Sample {
     backend_us: Option<Times>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     cache: BTreeMap<&'static str, u64>,
+    /// Where the store is more than memory and was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_us: Option<Times>,
+    /// Requests that had to wait for their turn, and how long.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    limits: BTreeMap<&'static str, u64>,
     /// About how long backends would have taken for what they were not asked.
     saved_ms: u64,
     moved: u64,
@@ -90,12 +107,25 @@ impl Look {
             refusals: grown(&self.refusals, &earlier.refusals),
             own_us: times(&now.own.since(&then.own)),
             backend_us: times(&now.backend.since(&then.backend)),
+            store_us: times(&self.store.since(&earlier.store)),
+            limits: self.waited.since(earlier.waited),
             cache: grown(&now.cached, &then.cached),
             saved_ms: now.saved_us.saturating_sub(then.saved_us) / 1000,
             moved: self.moved.saturating_sub(earlier.moved),
             sessions: self.sessions,
             in_flight: self.in_flight,
         }
+    }
+}
+
+impl Waited {
+    fn since(self, earlier: Self) -> BTreeMap<&'static str, u64> {
+        let requests = self.requests.saturating_sub(earlier.requests);
+        if requests == 0 {
+            return BTreeMap::new();
+        }
+        let millis = u64::try_from(self.took.saturating_sub(earlier.took).as_millis()).unwrap_or(u64::MAX);
+        BTreeMap::from([("queued", requests), ("waited_ms", millis)])
     }
 }
 

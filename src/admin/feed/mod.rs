@@ -4,6 +4,7 @@
 
 mod history;
 mod moves;
+mod others;
 mod producer;
 mod seats;
 mod views;

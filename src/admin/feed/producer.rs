@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Moves;
 use super::history::{Look, Sample};
+use super::others::Others;
 use super::views::{self, CacheView, Callers, Doing, LimitsView, StoreView, Tools};
 use crate::admin::Admin;
 use crate::admin::backends::PoolView;
@@ -38,6 +39,8 @@ struct Tick {
     sample: Option<Sample>,
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<serde_json::Value>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    others: Option<Others>,
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<StoreView>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,6 +165,7 @@ impl Producer {
         let told = &mut self.told;
         let tick = Tick {
             at: admin.clock.unix_millis(),
+            others: Others::told(&admin, sample.is_some()),
             second,
             sample,
             instance: changed(&mut told.instance, instance),
@@ -189,7 +193,8 @@ impl Producer {
         }
         tasks::detach("who is blocked", bounded::LIMIT, async move {
             if let Ok(views) = admin.limit.overview(views::SPENDERS).await {
-                admin.feed.slow().limits = Some(views::limits(&views));
+                let limits = views::limits(&admin, &views);
+                admin.feed.slow().limits = Some(limits);
             }
         });
     }

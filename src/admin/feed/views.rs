@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::history::{Look, Sample};
+use super::history::{Look, Sample, Waited};
+use super::others::Others;
 use crate::admin::Admin;
-use crate::admin::backends::{self, BackendView, PoolView};
+use crate::admin::backends::{self, BackendView, OrderView, PoolView};
 use crate::admin::instance::{self, Instance};
 use crate::limit::LimitView;
 use crate::log::Event;
@@ -36,6 +38,8 @@ pub struct Snapshot<'a> {
     pools: Vec<PoolView>,
     cache: CacheView,
     samples: Vec<Sample>,
+    #[serde(flatten)]
+    others: Others,
     events: Vec<Arc<Event>>,
     #[serde(flatten)]
     slow: Slow,
@@ -50,6 +54,7 @@ pub struct Doing {
     in_flight: u32,
     latency_ms: f64,
     weight: u32,
+    order: Option<OrderView>,
 }
 
 /// The store, as far as is known without asking it.
@@ -87,6 +92,8 @@ pub struct Slow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LimitsView {
     names: Vec<Box<str>>,
+    /// Requests that wait for their turn now.
+    waiting: i64,
     blocked: Vec<Blocked>,
 }
 
@@ -132,6 +139,7 @@ pub fn snapshot(admin: &Admin) -> Snapshot<'_> {
         pools: pools(admin),
         cache: cache(admin),
         samples: admin.feed.history().all(),
+        others: Others::all(admin),
         events: admin.log.events().after(0, MOST_LINES),
         slow: admin.feed.slow().clone(),
     }
@@ -152,6 +160,7 @@ impl From<&BackendView> for Doing {
             in_flight: view.in_flight,
             latency_ms: view.latency_ms,
             weight: view.weight,
+            order: view.order.clone(),
         }
     }
 }
@@ -184,15 +193,28 @@ pub fn look(admin: &Admin, moved: u64) -> Look {
         at: admin.clock.unix_millis(),
         totals: admin.tallies.totals(),
         refusals: admin.survey.observe.metrics().refusals.all().collect::<BTreeMap<_, _>>(),
+        waited: waited(admin),
+        store: admin.survey.stores.took(),
         moved,
         sessions: admin.sessions.count(),
         in_flight: in_flight.sum(),
     }
 }
 
+/// How often and how long requests have waited for their turn.
+fn waited(admin: &Admin) -> Waited {
+    let mut waited = Waited::default();
+    for (_, _, counts) in admin.limit.counts() {
+        let took = counts.waits.took.snapshot();
+        waited.requests += took.count();
+        waited.took += Duration::try_from_secs_f64(took.sum).unwrap_or_default();
+    }
+    waited
+}
+
 /// Of the limits, what viewers are told without asking.
-pub fn limits(views: &[LimitView]) -> LimitsView {
-    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+pub fn limits(admin: &Admin, views: &[LimitView]) -> LimitsView {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let blocked = views.iter().flat_map(|view| {
         view.top.iter().filter_map(|spender| {
             let longest = spender.accounts.iter().filter_map(|account| account.blocked).max()?;
@@ -200,6 +222,7 @@ pub fn limits(views: &[LimitView]) -> LimitsView {
         })
     });
     LimitsView {
+        waiting: admin.limit.counts().iter().map(|(_, _, counts)| counts.waits.now.get()).sum(),
         blocked: blocked.take(MOST_BLOCKED).collect(),
         names: views.iter().map(|view| view.name.clone()).collect(),
     }

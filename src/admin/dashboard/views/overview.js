@@ -8,7 +8,7 @@ import { bar, facts, figure, meter, section } from "../parts.js";
 import { Picture } from "../picture.js";
 import { glyph } from "../shapes.js";
 import { linked, Table } from "../table.js";
-import { ago, bytes, count, many, NONE, percent, rate, spaced, took } from "../words.js";
+import { ago, bytes, count, many, NONE, pair, percent, rate, spaced, took } from "../words.js";
 
 const QUARTER = 15 * 60_000;
 const sum = (numbers = {}) => Object.values(numbers).reduce((all, number) => all + number, 0);
@@ -78,7 +78,7 @@ function figures() {
       const last = model.samples.at(-1);
       const [asked, errors] = [model.sum(({ requests }) => requests), model.sum(({ errors: number }) => number)];
       const refused = model.sum(({ refusals: by }) => sum(by));
-      const times = (pair) => [pair ? took(pair[0]) : NONE, pair ? `p99 ${took(pair[1])}` : "no calls lately"];
+      const times = (us) => [us ? took(us[0]) : NONE, us ? `p99 ${took(us[1])}` : "no calls lately"];
       all.asked.update(rate(model.asked), `${count(asked)} in the last minute`);
       all.errors.update(percent(errors, asked), `${count(errors)} in the last minute`, errors >= 5 && errors > asked / 100 ? "bad" : undefined);
       all.refused.update(percent(refused, asked), `${count(refused)} in the last minute`, refused >= 5 && refused > asked / 100 ? "warn" : undefined);
@@ -192,7 +192,7 @@ function limits() {
       const blocked = model.limits?.blocked ?? [];
       told.update([
         ["Refused, 15 min", count(model.sum(({ refusals: by }) => by?.limited, QUARTER))],
-        ["Had to wait, 15 min", model.limits?.queued === undefined ? undefined : `${count(of("queued"))}, ${took(of("waited_ms") * 1000)} in all`],
+        ["Had to wait, 15 min", model.limits?.waiting === undefined ? undefined : `${count(of("queued"))}, ${took(of("waited_ms") * 1000)} in all`],
         ["Waiting now", model.limits?.waiting === undefined ? undefined : count(model.limits.waiting)],
         ["Blocked now", blocked.length ? blocked.map(({ subject }) => subject || "everybody").join(", ") : "nobody"],
         ["Limits", model.limits?.names?.length ? model.limits.names.join(", ") : "none are configured"],
@@ -214,7 +214,7 @@ function store() {
       told.update([
         ["Kind", one.kind && `${one.kind}, ${one.shared ? "shared by instances" : "of this instance alone"}`],
         ["State", one.away ? `away, since ${one.away_since ? ago(one.away_since, model.now) : "a while"}` : "answers"],
-        ["Latency", one.latency_us === undefined ? undefined : `p50 ${took(one.latency_us[0])}, p99 ${took(one.latency_us[1])}`],
+        ["Latency", pair(model.storeTook)],
         ["Instances", model.instances ? many(model.instances.length, "instance") : undefined],
       ]);
     },
