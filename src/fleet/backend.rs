@@ -291,6 +291,12 @@ impl Backend {
         failures >= settings.eject_after && !self.down.load(Ordering::Relaxed)
     }
 
+    /// Whether something sent there has failed since the last thing went well, while it is in use.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) > 0 && !self.down.load(Ordering::Relaxed)
+    }
+
     /// How well it is.
     #[must_use]
     pub fn condition(&self) -> Condition {

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::Notify;
 
 pub use backend::{Backend, Condition, Flight, Load};
 pub use counts::Counts;
@@ -56,6 +57,8 @@ pub struct Pool {
     departed: Mutex<Vec<(Arc<Backend>, Instant)>>,
     /// What speaks TLS with its backends; changes with the files that it was made of.
     pub tls: Arc<ArcSwapOption<Client>>,
+    /// Rung when something sent to a backend has failed that is still in use: its prober looks closer.
+    pub suspicion: Notify,
     /// Held while the list of backends is made anew, so that an older view never replaces a newer one.
     pub refreshing: tokio::sync::Mutex<()>,
 }
@@ -126,6 +129,7 @@ impl Pool {
             obeying: Mutex::default(),
             departed: Mutex::default(),
             tls: Arc::default(),
+            suspicion: Notify::new(),
             refreshing: tokio::sync::Mutex::default(),
         }
     }
@@ -223,6 +227,7 @@ impl Pool {
     pub fn failed(&self, backend: &Backend, now: Instant, dead: bool) {
         let settings = &self.settings.load().health;
         if !backend.failed(settings) || !self.can_spare_one(settings.max_ejected_percent) {
+            self.suspicion.notify_one();
             return;
         }
         // On suspicion alone the last one is never ejected: a bad answer is better than none.
@@ -232,7 +237,8 @@ impl Pool {
         let lasts = backend.eject(now, settings, dead);
         let (pool, for_ms) = (self.settings.load(), lasts.as_millis());
         let sessions = backend.load(now).sessions;
-        tracing::warn!(backend = %backend.name, pool = pool.name, for_ms, dead, sessions, "backend ejected");
+        let why = backend.troubles.latest().into_iter().next().map(|trouble| trouble.what);
+        tracing::warn!(backend = %backend.name, pool = pool.name, why, for_ms, dead, sessions, "backend ejected");
         if !self.is_up() {
             tracing::error!(pool = pool.name, "no backend of this pool takes requests any more");
         }

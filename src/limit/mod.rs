@@ -314,7 +314,7 @@ impl Limit {
         let found = bill.of.get(refused).and_then(|at| rules.at(*at));
         let found = found.zip(bill.charges.get(refused).zip(taken.standings.get(refused)));
         if let Some((rule, (charge, standing))) = found {
-            self.told.refused(rule, charge, standing, exchange);
+            self.told.refused(rule, (charge, standing), bill, exchange);
         }
         words::refusal(rules, bill, (refused, taken), exchange, turned)
     }

@@ -98,6 +98,8 @@ pub struct Bill {
     pub of: SmallVec<[(u16, u16); 4]>,
     /// Several messages of a batch would run at the same time where that is limited.
     pub crowds: bool,
+    /// The session that the request belongs to.
+    pub session: Option<SessionId>,
 }
 
 impl Rules {
@@ -121,7 +123,7 @@ impl Rules {
     /// What a request would spend.
     #[must_use]
     pub fn bill(&self, exchange: &Exchange, session: Option<SessionId>, part: Part) -> Bill {
-        let mut bill = Bill::default();
+        let mut bill = Bill { session, ..Bill::default() };
         let asker = AskerFacts {
             exchange,
             session,

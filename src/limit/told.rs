@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::queue::Line;
-use super::rules::{Account, Rule};
+use super::rules::{Account, Bill, Rule};
 use crate::clock::Clock;
 use crate::exchange::Exchange;
 use crate::store::counters::{Charge, Standing};
@@ -31,8 +31,8 @@ impl Told {
     pub fn refused(
         &self,
         (rule, account): (&Rule, &Account),
-        charge: &Charge,
-        standing: &Standing,
+        (charge, standing): (&Charge, &Standing),
+        bill: &Bill,
         exchange: &Exchange,
     ) {
         if !standing.blocked || account.budget.block.is_none() {
@@ -54,8 +54,8 @@ impl Told {
         until.insert(line, ends);
         drop(until);
         let (caller, pool) = (exchange.caller.label(), exchange.pool.settings());
-        let for_ms = standing.retry_after.as_millis();
-        tracing::warn!(limit = %rule.name, %caller, pool = pool.name, for_ms, "a limit blocks whoever goes on beyond it");
+        let (account, for_ms) = (rule.label(exchange, bill.session), standing.retry_after.as_millis());
+        tracing::warn!(limit = %rule.name, account, %caller, pool = pool.name, for_ms, "a limit blocks whoever goes on beyond it");
     }
 
     /// An operator has lifted a block of these: the next one is told again.

@@ -20,7 +20,11 @@ use crate::wire::{Outgoing, Wire, WireError};
 /// Asks a server of either era: the modern one answers, a legacy one refuses, and both are alive.
 const DISCOVER: &str = "{\"jsonrpc\":\"2.0\",\"id\":\"moorline-probe\",\"method\":\"server/discover\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\"io.modelcontextprotocol/clientInfo\":{\"name\":\"moorline\",\"version\":\"0\"},\"io.modelcontextprotocol/clientCapabilities\":{}}}}";
 
-/// Probes every backend of `pool` for ever, `health.every` apart.
+/// A backend that something has failed at is probed so many times as often.
+const CLOSER: u32 = 4;
+
+/// Probes every backend of `pool` for ever, `health.every` apart; those that something has failed at sooner, so that the dead are
+/// known as such soon. Such a closer look counts only where it fails too: that a backend accepts connections says nothing of requests.
 pub async fn watch(fleet: Arc<Fleet>, pool: Arc<Pool>, clock: Clock) {
     loop {
         let settings = Arc::clone(&pool.settings());
@@ -29,22 +33,50 @@ pub async fn watch(fleet: Arc<Fleet>, pool: Arc<Pool>, clock: Clock) {
         }
         let backends = Arc::clone(&pool.backends());
         join_all(backends.iter().map(|backend| probe_and_tell(&pool, backend, &settings, &clock))).await;
-        tokio::time::sleep(settings.health.every).await;
+        drop(backends);
+        // A time that may end in the midst of a look: the next round comes right after it.
+        drop(timeout(settings.health.every, look_closer(&pool, &settings, &clock)).await);
+    }
+}
+
+/// Probes those that something has failed at, again and again, for ever.
+async fn look_closer(pool: &Pool, settings: &PoolSettings, clock: &Clock) {
+    loop {
+        let suspects: Vec<_> = pool.backends().iter().filter(|backend| backend.is_suspect()).cloned().collect();
+        if suspects.is_empty() {
+            pool.suspicion.notified().await;
+            continue;
+        }
+        let looks = suspects.iter().map(|backend| async move {
+            if let Err(why) = try_once(backend, settings, clock).await {
+                failed(pool, backend, &why, clock);
+            }
+        });
+        join_all(looks).await;
+        tokio::time::sleep(settings.health.every / CLOSER).await;
     }
 }
 
 async fn probe_and_tell(pool: &Pool, backend: &Backend, settings: &PoolSettings, clock: &Clock) {
-    let limit = settings.health.timeout;
-    let probed = timeout(limit, probe(backend, settings, clock)).await;
-    let probed = probed.unwrap_or_else(|_| Err(format!("probe not answered within {} ms", limit.as_millis())));
-    let now = clock.now();
-    let Err(why) = probed else {
-        if backend.passed(now, &settings.health) {
+    match try_once(backend, settings, clock).await {
+        Err(why) => failed(pool, backend, &why, clock),
+        Ok(()) if backend.passed(clock.now(), &settings.health) => {
             tracing::info!(backend = %backend.name, pool = settings.name, "backend is well again");
         }
-        return;
-    };
-    backend.troubles.note(&why, now);
+        Ok(()) => {}
+    }
+}
+
+/// One probe, in its time; if it failed, why.
+async fn try_once(backend: &Backend, settings: &PoolSettings, clock: &Clock) -> Result<(), String> {
+    let limit = settings.health.timeout;
+    let probed = timeout(limit, probe(backend, settings, clock)).await;
+    probed.unwrap_or_else(|_| Err(format!("probe not answered within {} ms", limit.as_millis())))
+}
+
+fn failed(pool: &Pool, backend: &Backend, why: &str, clock: &Clock) {
+    let now = clock.now();
+    backend.troubles.note(why, now);
     backend.stumbled();
     let was_out = !backend.takes_requests();
     pool.failed(backend, now, true);

@@ -13,5 +13,6 @@ mod actions;
 mod browser;
 mod crowd;
 mod live;
+mod operator;
 mod people;
 mod views;

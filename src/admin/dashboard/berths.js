@@ -42,7 +42,7 @@ export function row(backend) {
   const node = h(
     "li",
     {},
-    h("a", { class: "berth", href: `#/backend/${backend.id}`, "data-id": backend.id }, state.node, h("span", { class: "name" }, host, h("small", {}, path)),
+    h("a", { class: "berth", href: `#/backend/${backend.id}`, "data-id": backend.id }, state.node, h("span", { class: "name", title: backend.name }, host, h("small", {}, path)),
       h("span", { class: "moored" }, s("svg", { class: "dots", "aria-hidden": "true", preserveAspectRatio: "xMinYMid meet" }, dots), flux),
       cell(sessions, sessionWord, "sessions"), cell(flight, h("span", {}, "in flight"), "flight"), cell(latency, h("span", {}, "latency"), "latency")),
   );

@@ -12,6 +12,7 @@ mod views;
 use std::convert::Infallible;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -24,6 +25,7 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
 use tokio::sync::broadcast::{self, Receiver, error::RecvError};
+use tokio::time::timeout;
 
 use super::Admin;
 use super::problem::Problem;
@@ -31,6 +33,9 @@ use history::History;
 use seats::{Seat, Seats};
 
 pub use moves::{Moves, Noter, moves};
+
+/// Whoever comes waits so long at most for what takes time to find out, and is told it later if it takes longer.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Words that a viewer may lag behind. One that lags further is told everything anew instead.
 const BEHIND: usize = 64;
@@ -122,6 +127,10 @@ impl Viewer {
             return None;
         }
         if std::mem::take(&mut self.is_new) {
+            // Nobody may have looked for long.
+            if self.admin.feed.slow().tools.is_none() {
+                drop(timeout(PATIENCE, views::look_closer(&self.admin)).await);
+            }
             return Some(self.snapshot());
         }
         match self.news.recv().await {

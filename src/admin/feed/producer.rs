@@ -64,6 +64,8 @@ struct Told {
     store: Option<StoreView>,
     cache: Option<CacheView>,
     limits: Option<LimitsView>,
+    tools: Option<Tools>,
+    callers: Option<Callers>,
     /// Which backends there are, by pool.
     shape: Vec<(String, Vec<String>)>,
     backends: BTreeMap<String, Doing>,
@@ -78,14 +80,23 @@ struct Producer {
     sampled: Look,
     ticked: Look,
     told: Told,
+    /// Whether anybody looked at the last beat.
+    was_watched: bool,
 }
 
 impl Admin {
     /// Keeps the history and feeds the viewers, for as long as the instance is there.
     pub async fn tell(self: Arc<Self>, mut moves: Moves) {
         let now = views::look(&self, moves.count());
-        let mut producer =
-            Producer { admin: self, beats: 0, lines: 0, sampled: now.clone(), ticked: now, told: Told::default() };
+        let mut producer = Producer {
+            admin: self,
+            beats: 0,
+            lines: 0,
+            sampled: now.clone(),
+            ticked: now,
+            told: Told::default(),
+            was_watched: false,
+        };
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut gathered = Instant::now();
@@ -116,6 +127,11 @@ impl Producer {
         self.watch_the_store();
         let is_sample = self.beats.is_multiple_of(SAMPLE);
         let is_watched = self.admin.feed.seats.is_anybody();
+        if std::mem::replace(&mut self.was_watched, is_watched) && !is_watched {
+            // Whoever comes next shall not be told what was found out for others, long ago.
+            self.told = Told::default();
+            *self.admin.feed.slow() = views::Slow::default();
+        }
         if !is_sample && !is_watched {
             return;
         }
@@ -161,7 +177,7 @@ impl Producer {
         }
         let (pools, backends) = self.told.backends(views::pools(&admin));
         let instance = serde_json::json!(super::super::instance::instance(&admin));
-        let slow = if is_due { admin.feed.slow().clone() } else { views::Slow::default() };
+        let slow = admin.feed.slow().clone();
         let told = &mut self.told;
         let tick = Tick {
             at: admin.clock.unix_millis(),
@@ -173,30 +189,17 @@ impl Producer {
             pools,
             backends,
             cache: changed(&mut told.cache, Some(views::cache(&admin))).flatten(),
-            limits: changed(&mut told.limits, admin.feed.slow().limits.clone()).flatten(),
-            tools: slow.tools,
-            callers: slow.callers,
+            limits: changed(&mut told.limits, slow.limits).flatten(),
+            tools: changed(&mut told.tools, slow.tools).flatten(),
+            callers: changed(&mut told.callers, slow.callers).flatten(),
         };
         admin.feed.tell("tick", &tick);
     }
 
-    /// Finds out what takes time; who is blocked, without waiting for it.
+    /// Finds out what takes time, without waiting for it.
     fn look_closer(&self) {
         let admin = Arc::clone(&self.admin);
-        let (tools, callers) = views::busiest(&admin, admin.tallies.busiest(views::BUSIEST, admin.clock.now()));
-        {
-            let mut slow = admin.feed.slow();
-            (slow.tools, slow.callers) = (Some(tools), Some(callers));
-        }
-        if admin.sessions.store_is_away() {
-            return;
-        }
-        tasks::detach("who is blocked", bounded::LIMIT, async move {
-            if let Ok(views) = admin.limit.overview(views::SPENDERS).await {
-                let limits = views::limits(&admin, &views);
-                admin.feed.slow().limits = Some(limits);
-            }
-        });
+        tasks::detach("who is blocked", bounded::LIMIT, async move { views::look_closer(&admin).await });
     }
 }
 

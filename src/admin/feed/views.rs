@@ -18,7 +18,7 @@ use crate::observe::tally::{Busiest, Who};
 use crate::observe::top::Share;
 
 /// Spenders of each limit that are looked at for whether they are blocked.
-pub const SPENDERS: usize = 10;
+const SPENDERS: usize = 10;
 
 /// Lines of the log that whoever comes is told.
 const MOST_LINES: usize = 200;
@@ -27,7 +27,7 @@ const MOST_LINES: usize = 200;
 const MOST_BLOCKED: usize = 50;
 
 /// Tools and callers that are named.
-pub const BUSIEST: usize = 50;
+const BUSIEST: usize = 50;
 
 /// All there is.
 #[derive(Serialize)]
@@ -94,7 +94,9 @@ pub struct LimitsView {
     names: Vec<Box<str>>,
     /// Requests that wait for their turn now.
     waiting: i64,
-    blocked: Vec<Blocked>,
+    /// Unknown while the counters cannot be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked: Option<Vec<Blocked>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -105,20 +107,20 @@ struct Blocked {
 }
 
 /// The busiest tools.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tools {
     since_ms: u64,
     tools: Vec<Load>,
 }
 
 /// The busiest callers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Callers {
     since_ms: u64,
     callers: Vec<Load>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 struct Load {
     #[serde(skip_serializing_if = "Option::is_none")]
     pool: Option<String>,
@@ -213,7 +215,16 @@ fn waited(admin: &Admin) -> Waited {
 }
 
 /// Of the limits, what viewers are told without asking.
-pub fn limits(admin: &Admin, views: &[LimitView]) -> LimitsView {
+fn limits(admin: &Admin, views: Option<&[LimitView]>) -> LimitsView {
+    let counts = admin.limit.counts();
+    LimitsView {
+        waiting: counts.iter().map(|(_, _, counts)| counts.waits.now.get()).sum(),
+        blocked: views.map(blocked),
+        names: counts.into_iter().map(|(name, ..)| name).collect(),
+    }
+}
+
+fn blocked(views: &[LimitView]) -> Vec<Blocked> {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let blocked = views.iter().flat_map(|view| {
         view.top.iter().filter_map(|spender| {
@@ -221,15 +232,23 @@ pub fn limits(admin: &Admin, views: &[LimitView]) -> LimitsView {
             Some(Blocked { name: view.name.clone(), subject: spender.subject.clone(), blocked_ms: millis(longest) })
         })
     });
-    LimitsView {
-        waiting: admin.limit.counts().iter().map(|(_, _, counts)| counts.waits.now.get()).sum(),
-        blocked: blocked.take(MOST_BLOCKED).collect(),
-        names: views.iter().map(|view| view.name.clone()).collect(),
+    blocked.take(MOST_BLOCKED).collect()
+}
+
+/// Finds out what takes time, and keeps it for whoever comes.
+pub async fn look_closer(admin: &Admin) {
+    let (tools, callers) = busiest(admin, admin.tallies.busiest(BUSIEST, admin.clock.now()));
+    {
+        let mut slow = admin.feed.slow();
+        (slow.tools, slow.callers) = (Some(tools), Some(callers));
     }
+    // Counters that are away would be waited for in vain.
+    let views = if admin.sessions.store_is_away() { None } else { admin.limit.overview(SPENDERS).await.ok() };
+    admin.feed.slow().limits = Some(limits(admin, views.as_deref()));
 }
 
 /// The busiest tools and callers.
-pub fn busiest(admin: &Admin, busiest: Busiest) -> (Tools, Callers) {
+fn busiest(admin: &Admin, busiest: Busiest) -> (Tools, Callers) {
     let pools = admin.fleet.pools();
     let pool = |id| pools.iter().find(|pool| pool.id == id).map(|pool| pool.settings().name.clone());
     let since_ms = u64::try_from(busiest.since.as_millis()).unwrap_or(u64::MAX);

@@ -266,7 +266,7 @@ section! { HEALTH: Table "pool.health", "How a pool's backends are watched.", be
     HEALTH_PATH: Key<Text<String>> = key("path", r#""/health""#, text(values::probe_path, "a path such as \"/health\""),
         "What an http probe asks for.");
     EVERY: Key<Period> = key("every", r#""5s""#, period(millis(10), HOUR),
-        "Time between two probes of one backend.");
+        "Time between two probes of one backend; a quarter of it for one that something has failed at.");
     HEALTH_TIMEOUT: Key<Period> = key("timeout", r#""2s""#, period(MILLISECOND, MINUTE),
         "How long one probe may take.");
     EJECT_AFTER: Key<Count<u32>> = key("eject_after", "3", count(1, 1000, 1000),

@@ -113,8 +113,10 @@ impl Supervisor {
         let error = trouble.map(|trouble| trouble as &dyn Error);
         let was_away = self.away.replace(away);
         match (was_away, away) {
-            // What that means, whoever asks it says once it does not answer.
-            (None | Some(false), true) => tracing::info!(error, "no connection to the store"),
+            // What that means for each part is said by who asks it, once it does not answer.
+            (None | Some(false), true) => {
+                tracing::warn!(error, "no connection to the store; this instance goes on by itself")
+            }
             (None | Some(true), false) => tracing::info!(servers = self.servers.len(), "connected to the store"),
             _ if error.is_some() => tracing::debug!(error, "not all of the store is well"),
             _ => {}

@@ -194,7 +194,7 @@ function limits() {
         ["Refused, 15 min", count(model.sum(({ refusals: by }) => by?.limited, QUARTER))],
         ["Had to wait, 15 min", model.limits?.waiting === undefined ? undefined : `${count(of("queued"))}, ${took(of("waited_ms") * 1000)} in all`],
         ["Waiting now", model.limits?.waiting === undefined ? undefined : count(model.limits.waiting)],
-        ["Blocked now", blocked.length ? blocked.map(({ subject }) => subject || "everybody").join(", ") : "nobody"],
+        ["Blocked now", model.limits?.blocked === undefined ? "not known while the counters cannot be asked" : blocked.length ? blocked.map(({ subject }) => subject || "everybody").join(", ") : "nobody"],
         ["Limits", model.limits?.names?.length ? model.limits.names.join(", ") : "none are configured"],
       ]);
     },
