@@ -15,10 +15,10 @@ export RUSTFLAGS
 host=$(rustc -vV | sed -n 's/^host: //p')
 cargo build --quiet --release --bins --target "$host" || exit 2
 
-status=0
 mkdir -p findings
-for source in targets/*.rs; do
-    target=$(basename "$source" .rs)
+# One target, to its end.
+fuzz_one() {
+    target=$1
     mkdir -p "target/corpus/$target" "corpus/$target"
     log=target/$target.log
     # New inputs go to the first folder; the seeds in the second stay as they are.
@@ -26,9 +26,31 @@ for source in targets/*.rs; do
         -artifact_prefix="findings/$target-" "target/corpus/$target" "corpus/$target" >"$log" 2>&1; then
         echo "ok      $target: $(grep -E '^Done' "$log"), $(grep -oE 'cov: [0-9]+' "$log" | tail -1)"
     else
-        status=1
         echo "FAILED  $target: see fuzz/$log"
         grep -E 'panicked|ERROR|Test unit written|^assertion|left:|right:' "$log" | head -8
+        return 1
     fi
+}
+
+# As many at a time as there are cores.
+status=0
+cores=$(nproc)
+running=
+count=0
+for source in targets/*.rs; do
+    fuzz_one "$(basename "$source" .rs)" &
+    running="$running $!"
+    count=$((count + 1))
+    if [ "$count" -ge "$cores" ]; then
+        # shellcheck disable=SC2086 # the first of the list
+        set -- $running
+        wait "$1" || status=1
+        shift
+        running=$*
+        count=$((count - 1))
+    fi
+done
+for job in $running; do
+    wait "$job" || status=1
 done
 exit $status

@@ -123,6 +123,12 @@ impl Limit {
         rules.map(|rule| (rule.name.clone(), rule.key(), Arc::clone(&rule.counts))).collect()
     }
 
+    /// A number that changes whenever this instance blocks somebody, or an operator lifts a block.
+    #[must_use]
+    pub fn blocks(&self) -> u64 {
+        self.told.changes()
+    }
+
     /// How many instances share the counters, as far as is known.
     #[must_use]
     pub fn instances(&self) -> u32 {

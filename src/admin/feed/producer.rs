@@ -80,6 +80,8 @@ struct Producer {
     sampled: Look,
     ticked: Look,
     told: Told,
+    /// How often somebody was blocked, as it was when it was looked into last.
+    blocks: u64,
     /// Whether anybody looked at the last beat.
     was_watched: bool,
 }
@@ -95,6 +97,7 @@ impl Admin {
             sampled: now.clone(),
             ticked: now,
             told: Told::default(),
+            blocks: 0,
             was_watched: false,
         };
         let mut beat = tokio::time::interval(BEAT);
@@ -171,7 +174,8 @@ impl Producer {
     fn tick(&mut self, second: Sample, sample: Option<Sample>) {
         let admin = Arc::clone(&self.admin);
         // Whoever comes shall not wait for the next full five seconds.
-        let is_due = sample.is_some() || admin.feed.slow().tools.is_none();
+        let blocks = std::mem::replace(&mut self.blocks, admin.limit.blocks());
+        let is_due = sample.is_some() || admin.feed.slow().tools.is_none() || blocks != self.blocks;
         if is_due {
             self.look_closer();
         }
