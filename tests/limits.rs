@@ -498,6 +498,8 @@ fn an_upstream_that_refuses_is_left_alone_by_everybody_for_as_long_as_it_says() 
     assert!(message.starts_with("ask_llm: llm has asked to be left alone for a while; try again in 3"), "{message}");
     assert_eq!(call_from(&gateway, "10.0.0.2", "other").status, 200);
     gateway.log.wait("an upstream has refused and is left alone", 1);
+    assert!(metric(&gateway, "moorline_limit_pauses_total{limit=\"llm\"")[0] >= 1.0, "it may say so more than once");
+    assert!(metric(&gateway, "moorline_limit_refused_total{limit=\"llm\",key=\"global\",reason=\"paused\"")[0] >= 1.0);
     *sick.lock().unwrap() = "an ordinary failure".into();
     assert_eq!(gateway.order("/api/v1/limits/llm/lift", r#"{"subject":"x"}"#).json(), json!({"lifted": true}));
     assert_eq!(call_from(&gateway, "10.0.0.1", "ask_llm").status, 200);
@@ -569,6 +571,10 @@ fn a_backend_gets_no_more_at_the_same_time_than_its_pool_says() {
         assert_eq!(refused.status, 503);
         assert_eq!(refused.json()["error"]["data"], json!({"reason": "overloaded", "retryAfter": 1}));
         assert_eq!(running.load(Ordering::SeqCst), 2);
+        assert_eq!(metric(&gateway, "moorline_backend_concurrency_limit{"), [2.0]);
+        assert_eq!(metric(&gateway, "moorline_backend_concurrency{"), [2.0]);
+        assert_eq!(metric(&gateway, "moorline_backend_queue{"), [1.0]);
+        assert_eq!(metric(&gateway, "moorline_backend_queue_refused_total{"), [1.0]);
         go.store(true, Ordering::SeqCst);
         assert!(calls.into_iter().all(|call| call.join().unwrap().status == 200));
     });
@@ -594,6 +600,29 @@ fn a_stream_that_is_continued_needs_no_second_place_at_its_backend() {
     let answer = gateway.ask(&modern("/mcp", &[], ("1", "resources/read"), "\"uri\":\"x:y\"")).text();
     assert!(answer.contains("\"result\":{}"), "{answer}");
     assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+/// The values of all series whose name and labels begin so.
+fn metric(gateway: &Gateway, begins: &str) -> Vec<f64> {
+    let page = gateway.admin("/metrics").text();
+    let lines = page.lines().filter(|line| line.starts_with(begins));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn what_a_backend_is_found_to_bear_is_told_as_a_metric() {
+    let (backend, running, go) = held();
+    let gateway = setup(&backend).pool_key("concurrency = \"adaptive\"").pool_key("concurrency_max = 50").start();
+    std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..2).map(|_| scope.spawn(|| call_from(&gateway, "10.0.0.1", "slow"))).collect();
+        wait_for("both run", || running.load(Ordering::SeqCst) == 2);
+        assert_eq!(metric(&gateway, "moorline_backend_concurrency{"), [2.0]);
+        let found = metric(&gateway, "moorline_backend_concurrency_limit{")[0];
+        assert!((2.0..=50.0).contains(&found), "{found}");
+        go.store(true, Ordering::SeqCst);
+        assert!(calls.into_iter().all(|call| call.join().unwrap().status == 200));
+    });
+    wait_for("nothing runs any more", || metric(&gateway, "moorline_backend_concurrency{") == [0.0]);
 }
 
 /// Answers in a time of `work` over `seconds`, by callers that each ask one call after the other, so many at once.
