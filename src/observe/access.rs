@@ -42,6 +42,9 @@ pub fn line(done: &Done<'_>, at: u64, instance: InstanceId) -> String {
         put(format_args!(",\"backend\":\"{}\",\"tries\":{}", backend.name, trail.legs.tries));
         put(format_args!(",\"backend_us\":{}", done.backend.as_micros()));
     }
+    if let Some(code) = done.code {
+        put(format_args!(",\"error\":{code}"));
+    }
     if let Some(refusal) = trail.refusal {
         put(format_args!(",\"refused\":\"{refusal}\""));
     }

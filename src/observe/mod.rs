@@ -187,12 +187,13 @@ impl Observe {
             whole: now.saturating_duration_since(trail.began.unwrap_or(now)),
             own: watch.head.saturating_duration_since(read).saturating_sub(backend),
             backend,
+            code: watch.code,
         };
         if self.counts {
             self.tally.count(&done, &self.tallies.tools, now);
         }
         if let Some(recorded) = &trail.recorded {
-            self.tracing.end(recorded, &done, watch.code);
+            self.tracing.end(recorded, &done);
         }
         if self.access.is_on() {
             self.access.write(access::line(&done, self.clock.unix_millis(), self.instance));
@@ -222,7 +223,7 @@ struct Watch {
     bytes: u64,
     ended: bool,
     verdict: Verdict,
-    /// The code of the JSON-RPC error that was answered, where that is recorded.
+    /// The code of the JSON-RPC error that was answered, where anybody is told.
     code: Option<i64>,
 }
 
@@ -230,7 +231,8 @@ impl Watch {
     fn pass(&mut self, piece: &[u8]) {
         self.bytes += piece.len() as u64;
         self.verdict.look(piece);
-        if self.verdict == Verdict::Failed && self.trail.recorded.is_some() && self.code.is_none() {
+        let is_told = self.trail.recorded.is_some() || self.observe.access.is_on();
+        if self.verdict == Verdict::Failed && is_told && self.code.is_none() {
             self.code = trace::error_code(piece);
         }
     }

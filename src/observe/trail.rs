@@ -165,6 +165,8 @@ pub struct Done<'a> {
     pub own: Duration,
     /// Time that backends took to begin their answers.
     pub backend: Duration,
+    /// The code of the JSON-RPC error that was answered, as far as anybody is told.
+    pub code: Option<i64>,
 }
 
 impl Done<'_> {

@@ -130,12 +130,12 @@ impl Tracing {
     }
 
     /// Makes spans of what was written down, and hands them over if there is room.
-    pub fn end(&self, recorded: &Recorded, done: &Done<'_>, code: Option<i64>) {
+    pub fn end(&self, recorded: &Recorded, done: &Done<'_>) {
         let tracer = self.tracer.load();
         // Nobody is there any more who would take them.
         let Some(tracer) = tracer.as_ref() else { return };
         let steps = recorded.traced.take_steps();
-        tracer.export.offer(1 + steps.len() as u64, || Spans { recorded, done, code }.all(steps));
+        tracer.export.offer(1 + steps.len() as u64, || Spans { recorded, done }.all(steps));
     }
 
     /// How many spans went where since the process began.

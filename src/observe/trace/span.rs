@@ -65,8 +65,6 @@ pub enum Value {
 pub struct Spans<'a> {
     pub recorded: &'a Recorded,
     pub done: &'a Done<'a>,
-    /// The code of the JSON-RPC error that it was answered with.
-    pub code: Option<i64>,
 }
 
 type Attributes = Vec<(&'static str, Value)>;
@@ -191,7 +189,7 @@ impl Spans<'_> {
     fn fail(&self, attributes: &mut Attributes, failure: Option<&str>) {
         let Some(failure) = failure else { return };
         put(attributes, "error.type", failure);
-        if let Some(code) = self.code.filter(|code| code.to_string() == failure) {
+        if let Some(code) = self.done.code.filter(|code| code.to_string() == failure) {
             put(attributes, "rpc.response.status_code", code.to_string());
         }
     }
@@ -202,7 +200,7 @@ impl Spans<'_> {
             Outcome::Good | Outcome::Left => None,
             Outcome::ToolFailed => Some("tool_error".to_owned()),
             Outcome::Failed | Outcome::Refused => {
-                Some(self.code.map_or_else(|| self.done.status.as_str().to_owned(), |code| code.to_string()))
+                Some(self.done.code.map_or_else(|| self.done.status.as_str().to_owned(), |code| code.to_string()))
             }
         }
     }
