@@ -6,9 +6,8 @@ use super::trail::Done;
 use crate::mcp::version::Era;
 use crate::names::InstanceId;
 
-/// The line of an exchange whose answer has ended at that time, in unix milliseconds.
-pub fn line(done: &Done<'_>, at: u64, instance: InstanceId) -> String {
-    let mut line = String::with_capacity(384);
+/// Writes the line of an exchange whose answer has ended at that time, in unix milliseconds.
+pub fn line(line: &mut String, done: &Done<'_>, (at, instance): (u64, InstanceId)) {
     // Writing to a String cannot fail.
     let mut put = |text: std::fmt::Arguments<'_>| {
         let _ = line.write_fmt(text);
@@ -53,7 +52,6 @@ pub fn line(done: &Done<'_>, at: u64, instance: InstanceId) -> String {
     }
     put(format_args!(",\"own_us\":{},\"us\":{}", done.own.as_micros(), done.whole.as_micros()));
     put(format_args!(",\"bytes_out\":{},\"ended\":{}}}\n", done.bytes, done.ended));
-    line
 }
 
 fn quoted(text: &str) -> serde_json::Value {

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-pub use sink::Sink;
+pub use sink::{Pen, Sink};
 pub use trail::{Done, Outcome, Trail};
 
 use crate::clock::Clock;
@@ -45,6 +45,7 @@ pub struct Observe {
     tallies: Arc<Tallies>,
     tally: Arc<Tally>,
     access: Arc<Sink>,
+    pen: Pen,
     /// Whether requests are counted and timed.
     counts: bool,
     tracing: Arc<Tracing>,
@@ -66,7 +67,18 @@ impl Observe {
         let tallies = Arc::new(Tallies::new(counted.max_tools));
         let tally = tallies.tally(clock.now());
         let access = Arc::new(Sink::to(access)?);
-        Ok(Self { clock, metrics: Arc::default(), tallies, tally, access, counts: counted.requests, tracing, instance })
+        let pen = access.pen();
+        Ok(Self {
+            clock,
+            metrics: Arc::default(),
+            tallies,
+            tally,
+            access,
+            pen,
+            counts: counted.requests,
+            tracing,
+            instance,
+        })
     }
 
     /// Where the access log goes.
@@ -90,6 +102,7 @@ impl Observe {
             tallies: Arc::clone(&self.tallies),
             tally: self.tallies.tally(self.clock.now()),
             access: Arc::clone(&self.access),
+            pen: self.access.pen(),
             counts: self.counts,
             tracing: Arc::clone(&self.tracing),
             instance: self.instance,
@@ -196,7 +209,8 @@ impl Observe {
             self.tracing.end(recorded, &done);
         }
         if self.access.is_on() {
-            self.access.write(access::line(&done, self.clock.unix_millis(), self.instance));
+            let when = (self.clock.unix_millis(), self.instance);
+            self.pen.write(|line| access::line(line, &done, when));
         }
     }
 }

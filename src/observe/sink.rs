@@ -1,35 +1,59 @@
-//! Where access log lines go: a thread of its own writes them, so that a slow terminal or disk holds nobody up. Opens the file that
-//! they go to, and opens it anew where somebody has moved it away.
+//! Where access log lines go. Each thread that serves writes its lines into a tray of its own; a thread that does nothing else gathers
+//! them a moment later and writes all at once, so that no request waits for a slow terminal or disk, and none wakes anybody for its one
+//! line. Opens the file that they go to, and opens it anew where somebody has moved it away.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::config::AccessLog;
 
-/// Lines that wait to be written at most; further ones are counted and dropped.
-const MOST_WAITING: usize = 8192;
+/// Bytes that wait in one tray at most; further lines are counted and dropped.
+const MOST_WAITING: usize = 1 << 20;
 
-/// Bytes that are written at once.
-const AT_ONCE: usize = 64 * 1024;
+/// Lines lie in their tray for so long, that others may come: what it takes to wake the writing thread costs more than a line.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Orders that wait for the writing thread. A tray rings once until it is emptied.
+const ORDERS: usize = 256;
 
 /// The way to the writing thread.
 #[derive(Debug)]
 pub struct Sink {
     orders: SyncSender<Order>,
+    trays: Arc<Trays>,
     dropped: AtomicU64,
     on: AtomicBool,
 }
 
+/// Where one thread writes its lines.
+#[derive(Debug)]
+pub struct Pen {
+    sink: Arc<Sink>,
+    tray: Arc<Tray>,
+}
+
+/// All trays. Held while they are emptied, by the writing thread or by a turn to another place: so whatever was written before the turn
+/// goes to the old place, and what comes after it to the new one. Taken some 20 times a second, never by a request.
+#[derive(Debug, Default)]
+struct Trays(Mutex<Vec<Arc<Tray>>>);
+
+/// Lines of one thread. The lock is its own, but for the moment in which the tray is emptied.
+#[derive(Debug, Default)]
+struct Tray(Mutex<String>);
+
 #[derive(Debug)]
 enum Order {
-    Write(String),
-    /// What comes from now on goes elsewhere.
-    Turn(Place),
-    /// Tells when all that was ordered before is written.
+    /// There is something in a tray.
+    Gather,
+    /// What comes from now on goes elsewhere; that was written before.
+    Turn(Place, String),
+    /// Tells when all that was written before is in its place.
     Tell(oneshot::Sender<()>),
 }
 
@@ -49,9 +73,19 @@ impl Sink {
     /// If the file cannot be opened, or there is no thread to be had.
     pub fn to(access: &AccessLog) -> io::Result<Self> {
         let place = Place::of(access)?;
-        let (orders, waiting) = sync_channel(MOST_WAITING);
-        std::thread::Builder::new().name("access log".into()).spawn(move || write_all(&waiting, place))?;
-        Ok(Self { orders, dropped: AtomicU64::new(0), on: AtomicBool::new(*access != AccessLog::Off) })
+        let (orders, waiting) = sync_channel(ORDERS);
+        let trays = Arc::new(Trays::default());
+        let all = Arc::clone(&trays);
+        std::thread::Builder::new().name("access log".into()).spawn(move || write_all(&waiting, &all, place))?;
+        Ok(Self { orders, trays, dropped: AtomicU64::new(0), on: AtomicBool::new(*access != AccessLog::Off) })
+    }
+
+    /// A tray for one more thread.
+    #[must_use]
+    pub fn pen(self: &Arc<Self>) -> Pen {
+        let tray = Arc::new(Tray::default());
+        self.trays.held().push(Arc::clone(&tray));
+        Pen { sink: Arc::clone(self), tray }
     }
 
     /// Whether lines are wanted.
@@ -65,9 +99,21 @@ impl Sink {
     /// If it cannot be opened: then all stays as it was.
     pub fn turn(&self, access: &AccessLog) -> io::Result<()> {
         let place = Place::of(access)?;
-        self.on.store(*access != AccessLog::Off, Ordering::Relaxed);
-        let busy = |_| io::Error::new(io::ErrorKind::WouldBlock, "too many lines wait to be written");
-        self.orders.try_send(Order::Turn(place)).map_err(busy)
+        let held = self.trays.held();
+        let mut before = String::new();
+        held.iter().for_each(|tray| before.push_str(&std::mem::take(&mut *tray.held())));
+        match self.orders.try_send(Order::Turn(place, before)) {
+            Ok(()) => {
+                self.on.store(*access != AccessLog::Off, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => {
+                if let (Order::Turn(_, before), Some(tray)) = (order, held.first()) {
+                    tray.held().insert_str(0, &before);
+                }
+                Err(io::Error::new(io::ErrorKind::WouldBlock, "too many lines wait to be written"))
+            }
+        }
     }
 
     /// Waits until all that was handed over before is written.
@@ -82,15 +128,39 @@ impl Sink {
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
+}
 
-    /// Hands a line over, or drops it if too many wait.
-    pub fn write(&self, line: String) {
-        if self.orders.try_send(Order::Write(line)).is_err() {
-            let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
-            if dropped.is_power_of_two() {
-                tracing::warn!(dropped, "access log lines dropped: too many wait to be written");
+impl Pen {
+    /// Has a line written to the end of what waits, or drops it if too much waits.
+    pub fn write(&self, line: impl FnOnce(&mut String)) {
+        let mut lines = self.tray.held();
+        let is_first = lines.is_empty();
+        if lines.len() < MOST_WAITING {
+            line(&mut lines);
+            drop(lines);
+            if is_first {
+                // Where many orders wait, the thread looks into all trays anyhow.
+                let _ = self.sink.orders.try_send(Order::Gather);
             }
+            return;
         }
+        drop(lines);
+        let dropped = self.sink.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+        if dropped.is_power_of_two() {
+            tracing::warn!(dropped, "access log lines dropped: too many wait to be written");
+        }
+    }
+}
+
+impl Trays {
+    fn held(&self) -> MutexGuard<'_, Vec<Arc<Tray>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tray {
+    fn held(&self) -> MutexGuard<'_, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -104,7 +174,11 @@ impl Place {
         })
     }
 
-    fn write(&mut self, lines: &[u8]) {
+    fn write(&mut self, lines: &str) {
+        if lines.is_empty() {
+            return;
+        }
+        let lines = lines.as_bytes();
         let written = match self {
             Self::Stdout => io::stdout().lock().write_all(lines).and_then(|()| io::stdout().flush()),
             Self::Stderr => io::stderr().write_all(lines),
@@ -121,43 +195,41 @@ impl Place {
     }
 }
 
-/// Writes until the other end is gone; whatever waits is written at once.
-fn write_all(waiting: &Receiver<Order>, mut place: Place) {
-    let mut lines: Vec<u8> = Vec::with_capacity(AT_ONCE);
-    while let Ok(first) = waiting.recv() {
-        let mut next = Some(first);
-        while let Some(order) = next {
-            carry_out(order, &mut place, &mut lines);
-            next = waiting.try_recv().ok();
+/// Writes until nobody can order any more.
+fn write_all(orders: &Receiver<Order>, trays: &Trays, mut place: Place) {
+    // Takes turns with each tray's own, so that no room is asked for again and again.
+    let mut spare = String::new();
+    while let Ok(first) = orders.recv() {
+        if matches!(first, Order::Gather) {
+            std::thread::sleep(GATHER);
         }
-        put(&mut place, &mut lines);
-    }
-}
-
-fn carry_out(order: Order, place: &mut Place, lines: &mut Vec<u8>) {
-    match order {
-        Order::Write(line) => {
-            lines.extend_from_slice(line.as_bytes());
-            if lines.len() >= AT_ONCE {
-                put(place, lines);
+        // What to write, and where to turn to after it.
+        let (mut steps, mut tells) = (Vec::new(), Vec::new());
+        let held = trays.held();
+        for order in std::iter::once(first).chain(std::iter::from_fn(|| orders.try_recv().ok())) {
+            match order {
+                Order::Gather => {}
+                Order::Turn(to, before) => steps.push((before, Some(to))),
+                Order::Tell(tell) => tells.push(tell),
             }
         }
-        Order::Turn(to) => {
-            put(place, lines);
-            *place = to;
+        for tray in held.iter() {
+            let mut waiting = tray.held();
+            if !waiting.is_empty() {
+                steps.push((std::mem::replace(&mut *waiting, std::mem::take(&mut spare)), None));
+            }
         }
-        Order::Tell(tell) => {
-            put(place, lines);
-            // Whoever asked may have stopped waiting.
+        drop(held);
+        for (mut lines, to) in steps {
+            place.write(&lines);
+            place = to.unwrap_or(place);
+            lines.clear();
+            spare = lines;
+        }
+        // Whoever asked may have stopped waiting.
+        tells.into_iter().for_each(|tell| {
             let _ = tell.send(());
-        }
-    }
-}
-
-fn put(place: &mut Place, lines: &mut Vec<u8>) {
-    if !lines.is_empty() {
-        place.write(lines);
-        lines.clear();
+        });
     }
 }
 
@@ -173,13 +245,14 @@ mod tests {
         let (log, moved) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
         fs::write(&log, "before\n").unwrap();
         let to = AccessLog::File(log.clone());
-        let sink = Sink::to(&to).unwrap();
-        sink.write("one\n".into());
+        let sink = Arc::new(Sink::to(&to).unwrap());
+        let (pen, other) = (sink.pen(), sink.pen());
+        pen.write(|line| line.push_str("one\n"));
         sink.settle().await;
         fs::rename(&log, &moved).unwrap();
-        sink.write("two\n".into());
+        other.write(|line| line.push_str("two\n"));
         sink.turn(&to).unwrap();
-        sink.write("three\n".into());
+        pen.write(|line| line.push_str("three\n"));
         sink.settle().await;
         assert_eq!(fs::read_to_string(&moved).unwrap(), "before\none\ntwo\n");
         assert_eq!(fs::read_to_string(&log).unwrap(), "three\n");
@@ -189,12 +262,27 @@ mod tests {
     async fn what_cannot_be_opened_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("access.log");
-        let sink = Sink::to(&AccessLog::File(log.clone())).unwrap();
+        let sink = Arc::new(Sink::to(&AccessLog::File(log.clone())).unwrap());
+        let pen = sink.pen();
         assert!(sink.turn(&AccessLog::File(folder.path().join("missing/access.log"))).is_err());
-        sink.write("still here\n".into());
+        pen.write(|line| line.push_str("still here\n"));
         sink.settle().await;
         assert_eq!(fs::read_to_string(&log).unwrap(), "still here\n");
         sink.turn(&AccessLog::Off).unwrap();
         assert!(!sink.is_on());
+    }
+
+    #[tokio::test]
+    async fn what_nobody_takes_is_dropped_and_counted() {
+        let sink = Arc::new(Sink::to(&AccessLog::Off).unwrap());
+        let pen = sink.pen();
+        let held = sink.trays.held();
+        let line = "x".repeat(1023) + "\n";
+        (0..1030).for_each(|_| pen.write(|waiting| waiting.push_str(&line)));
+        assert_eq!(sink.dropped(), 6);
+        drop(held);
+        sink.settle().await;
+        pen.write(|waiting| waiting.push_str(&line));
+        assert_eq!(sink.dropped(), 6, "there is room again");
     }
 }

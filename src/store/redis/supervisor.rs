@@ -115,7 +115,7 @@ impl Supervisor {
         match (was_away, away) {
             // What that means for each part is said by who asks it, once it does not answer.
             (None | Some(false), true) => {
-                tracing::warn!(error, "no connection to the store; this instance goes on by itself")
+                tracing::warn!(error, "no connection to the store; this instance goes on by itself");
             }
             (None | Some(true), false) => tracing::info!(servers = self.servers.len(), "connected to the store"),
             _ if error.is_some() => tracing::debug!(error, "not all of the store is well"),
