@@ -18,14 +18,14 @@ heading = @printf '\n== %s  %s\n' "$$(date +%H:%M:%S)" $(1)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help check test needs fmt fmt-check lint unit bench-unit conformance fuzz demo bench soak sbom
+.PHONY: help check test needs fmt fmt-check lint unit bench-unit conformance kubernetes chart fuzz demo bench soak sbom
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 check: test ## The same as test
 
-test: needs fmt-check lint unit bench-unit conformance fuzz ## All tests, the cheapest first: what CI runs
+test: needs fmt-check lint unit bench-unit kubernetes conformance fuzz ## All tests, the cheapest first: what CI runs
 
 needs: ## Install what the tests need
 	$(call heading,"what the tests need")
@@ -57,6 +57,15 @@ conformance: ## The official conformance suite, directly and through Moorline
 	$(call heading,"conformance")
 	cargo build --locked
 	tests/conformance/run-all.sh $(MOORLINE)
+
+kubernetes: ## The chart: rendered, judged by the schemas of Kubernetes, and its Pods started as far as no cluster is needed
+	$(call heading,"chart")
+	cargo build --locked
+	tests/kubernetes/.venv/bin/python tests/kubernetes/run.py $(MOORLINE)
+
+chart: ## What of the chart is made from elsewhere, and the manifests that are made from it
+	tests/kubernetes/install.sh
+	tests/kubernetes/.venv/bin/python deploy/helm/make.py
 
 fuzz: ## Each fuzz target for a minute; FUZZ=600 for ten
 	$(call heading,"fuzz")

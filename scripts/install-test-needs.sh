@@ -149,5 +149,6 @@ tests/oauth/install.sh
 tests/dashboard/install.sh
 tests/admin/install.sh
 tests/otel/install.sh
+tests/kubernetes/install.sh
 # tests/conformance/run-all.sh installs the suite and its servers by itself.
 say "all that the tests need is here"

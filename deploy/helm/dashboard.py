@@ -31,7 +31,7 @@ ROWS = [
         ("stat", "Sessions", "short", [(gauge("moorline_sessions", how="max"), "sessions")]),
         ("stat", "Requests a second", "reqps", [(rate("moorline_requests_total"), "requests")]),
         ("stat", "Share that servers fail", "percentunit", [
-            (rate("moorline_requests_total", 'outcome="error"') + " / " + rate("moorline_requests_total", 'outcome!="refused"'), "failed")]),
+            ("(" + rate("moorline_requests_total", 'outcome="error"') + " or vector(0)) / " + rate("moorline_requests_total", 'outcome!="refused"'), "failed")]),
         ("stat", "Backends in use", "none", [(gauge("moorline_backend_up", by="pod"), "{{pod}}")]),
         ("stat", "Store", "none", [(gauge("moorline_store_up", how="min"), "1: can be reached")]),
     ]),

@@ -65,4 +65,4 @@ class Helm:
         )
 
     def documents(self, chart: Path, values: dict, **more: str) -> list[dict]:
-        return [document for document in yaml.safe_load_all(self.render(chart, values, **more)) if document]
+        return [document for document in yaml.load_all(self.render(chart, values, **more), Loader=yaml.CSafeLoader) if document]

@@ -86,6 +86,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if lt (int .Values.autoscaling.maxReplicas) (int .Values.autoscaling.minReplicas) -}}
 {{- fail "autoscaling.maxReplicas is less than autoscaling.minReplicas" -}}
 {{- end -}}
+{{- if and .Values.secrets.storeCa.name (not (hasPrefix "rediss" .Values.config.store.url)) -}}
+{{- fail "secrets.storeCa is given, but config.store.url speaks no TLS: write rediss…, or leave it out" -}}
+{{- end -}}
+{{- if and .Values.secrets.storePassword.name (not (include "moorline.isShared" .)) -}}
+{{- fail "secrets.storePassword is given, but config.store.url names no Redis or Valkey" -}}
+{{- end -}}
 {{- $drain := .Values.config.drain -}}
 {{- if gt (int (include "moorline.seconds" $drain.notice)) (int (include "moorline.seconds" $drain.deadline)) -}}
 {{- fail "config.drain.notice is longer than config.drain.deadline" -}}
