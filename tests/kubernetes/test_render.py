@@ -1,10 +1,12 @@
 """Owns: what the chart renders is taken by Kubernetes, with each version of Helm; and what it refuses, and how clearly."""
 
+import tempfile
 import unittest
+from pathlib import Path
 
 import judge
 from combinations import CHART, LEAST, REDIS, all_of_them, examples, merged
-from helm import Helm, Refused
+from helm import Helm, Refused, unhooked
 
 # What is wrong with values, and what is said of it.
 WRONG: dict[str, tuple[dict, str]] = {
@@ -52,7 +54,6 @@ class Rendering(unittest.TestCase):
     def setUpClass(cls) -> None:
         cls.helm = Helm()
         cls.addClassCleanup(cls.helm.__exit__)
-        cls.addClassCleanup(judge.close)
 
     def test_every_combination_is_what_kubernetes_takes(self) -> None:
         kinds = set()
@@ -92,6 +93,31 @@ class Rendering(unittest.TestCase):
                 with self.subTest(name, helm=version), self.assertRaises(Refused) as refused:
                     self.helm.render(CHART, values, version=version)
                 self.assertIn(said, str(refused.exception), name)
+
+    def test_hooks_and_notes_are_good_too(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            chart = unhooked(CHART, Path(folder))
+            for name, values in all_of_them().items():
+                with self.subTest(name):
+                    documents = self.helm.documents(chart, values)
+                    (pod,) = [document for document in documents if document["kind"] == "Pod"]
+                    self.assertEqual(judge.faults([pod]), [])
+                    policies = [document["spec"] for document in documents if document["kind"] == "NetworkPolicy"]
+                    for policy in policies:
+                        (let_in,) = [peer["podSelector"] for peer in policy["ingress"][1]["from"] if "podSelector" in peer]
+                        self.assertLessEqual(let_in["matchLabels"].items(), pod["metadata"]["labels"].items())
+                    # It is no instance: neither Service nor autoscaler may count it among them.
+                    service = next(document for document in documents if document["kind"] == "Service")
+                    self.assertFalse(service["spec"]["selector"].items() <= pod["metadata"]["labels"].items())
+                    # The name under which Kubernetes tells Pods of the admin Service.
+                    admin = next(document["metadata"]["name"] for document in documents if document["metadata"]["name"].endswith("-admin") and document["kind"] == "Service")
+                    variable = admin.upper().replace("-", "_")
+                    self.assertIn(f"$({variable}_SERVICE_HOST):$({variable}_SERVICE_PORT)", pod["spec"]["containers"][0]["args"])
+                    notes = next(document["data"]["notes"] for document in documents if document["metadata"]["name"] == "notes")
+                    self.assertIn(".moorline.svc", notes)
+                    self.assertNotIn("<no value>", notes)
+                    fronted = values.get("ingress", {}).get("enabled") or values.get("httpRoute", {}).get("enabled")
+                    self.assertEqual("trusted_proxies is empty" in notes, bool(fronted and not values["config"].get("trusted_proxies")))
 
     def test_the_judge_does_judge(self) -> None:
         documents = self.helm.documents(CHART, merged(LEAST, {"serviceMonitor": {"enabled": True}}))
