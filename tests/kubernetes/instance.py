@@ -83,7 +83,7 @@ _made: list[str] = []
 def self_signed() -> tuple[str, str]:
     if not _made:
         with tempfile.TemporaryDirectory() as folder:
-            made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "9", "-subj", "/CN=mcp.example.com"]
+            made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "9", "-subj", "/CN=mcp.example.com", "-addext", "subjectAltName=DNS:mcp.example.com"]
             subprocess.run(["openssl", "req", "-x509", *made, "-keyout", f"{folder}/key", "-out", f"{folder}/cert"], check=True, capture_output=True)
             _made.extend(Path(folder, name).read_text() for name in ("cert", "key"))
     return _made[0], _made[1]
@@ -183,8 +183,9 @@ class Instance:
         pod = container(documents)
         # By the names that probes and Services know.
         self.ports = {port["name"]: (self.admin if port["name"] == "admin" else self.listen) for port in pod["ports"]}
+        (self.clients,) = [name for name in self.ports if name != "admin"]
         numbers = {port["name"]: port["containerPort"] for port in pod["ports"]}
-        self.replacements = {f"0.0.0.0:{numbers['http']}": f"127.0.0.1:{self.listen}", f"0.0.0.0:{numbers['admin']}": f"127.0.0.1:{self.admin}"}
+        self.replacements = {f"0.0.0.0:{numbers[self.clients]}": f"127.0.0.1:{self.listen}", f"0.0.0.0:{numbers['admin']}": f"127.0.0.1:{self.admin}"}
         self.replacements |= {"/etc/moorline/": f"{folder}/"} | replacements
         self.mounted = folder / f"config-{self.listen}"
         self.mounted.mkdir()

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -322,6 +323,28 @@ class Live(unittest.TestCase):
         self.assertLess(took, grace)
         # Its sessions go on at the other one.
         self.assertIn("done", self.sessions[1].call(self.first))
+
+
+class Encrypted(unittest.TestCase):
+    def test_probes_are_answered_where_clients_must_speak_tls_and_the_proxy_protocol(self) -> None:
+        listener = {"tls": {"enabled": True, "secretName": "front"}, "listener": {"proxyProtocol": True}, "config": {"trusted_proxies": ["127.0.0.1/32"]}}
+        server = Server()
+        self.addCleanup(server.stop)
+        with Helm() as helm, tempfile.TemporaryDirectory() as folder:
+            documents = helm.documents(CHART, merged(LEAST, {"config": {"pool": [{"backends": [NAMES]}]}}, listener))
+            secret_files(documents, Path(folder))
+            instance = Instance(documents, Path(folder), {NAMES: f"dns+http://localhost:{server.port}/mcp"})
+            self.addCleanup(instance.stop)
+            for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
+                asked = container(documents)[kind]["httpGet"]
+                until(kind, lambda: get(instance.at(asked["port"], asked["path"]))[0] == 200)
+            self.assertEqual(instance.clients, "https")
+            trust = ssl.create_default_context(cafile=f"{folder}/tls/tls.crt")
+            with socket.create_connection(("127.0.0.1", instance.listen)) as plain:
+                plain.sendall(b"PROXY TCP4 192.0.2.7 127.0.0.1 4321 443\r\n")
+                with trust.wrap_socket(plain, server_hostname="mcp.example.com") as one:
+                    one.sendall(b"GET /livez HTTP/1.1\r\nHost: mcp.example.com\r\nConnection: close\r\n\r\n")
+                    self.assertTrue(one.recv(1000).startswith(b"HTTP/1.1 200 "))
 
 
 if __name__ == "__main__":
