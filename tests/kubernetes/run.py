@@ -16,7 +16,7 @@ def main() -> None:
     suite = loader.loadTestsFromNames(sys.argv[2:]) if sys.argv[2:] else loader.discover(str(HERE))
     result = unittest.TextTestRunner(verbosity=2).run(suite)
     failed = {case.id().split(" ")[0] for case, _ in result.failures + result.errors}
-    print(f"{result.testsRun - len(failed)} passed, {len(failed)} failed")
+    print(f"chart: {result.testsRun - len(failed)} passed, {len(failed)} failed")
     sys.exit(0 if result.wasSuccessful() and result.testsRun else 1)
 
 
