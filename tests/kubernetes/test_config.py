@@ -1,5 +1,6 @@
 """Owns: the configuration that the chart writes is the one that the values say, the program takes it, and what surrounds it fits it."""
 
+import json
 import re
 import subprocess
 import tempfile
@@ -7,6 +8,7 @@ import tomllib
 import unittest
 from pathlib import Path
 
+import jsonschema
 from combinations import CHART, LEAST, REDIS, ROOT, all_of_them, merged
 from helm import Helm
 from instance import MOORLINE, configuration, container, duration, one, secret_files
@@ -33,6 +35,10 @@ def ports_of(value: object) -> set[int]:
 
 
 class Configuration(unittest.TestCase):
+    # What the chart writes itself, or what is a secret.
+    OWN_KEYS = {"listen", "admin", "addr", "tls", "proxy_protocol", "admin_token", "admin_token_file", "admin_token_env", "cert_file", "key_file", "password", "password_file", "password_env"}
+    OWN_KEYS |= {"ca_file", "sealing_key", "sealing_key_file", "sealing_key_env", "headers", "service_credential", "url", "weight", "drain"}
+
     helm: Helm
     rendered: dict[str, list[dict]]
     values: dict[str, dict]
@@ -148,17 +154,40 @@ class Configuration(unittest.TestCase):
         }
         for key in needing:
             change = changes.get(key) or {"config": {"bounds": {key.removeprefix("bounds."): "7s"}}}
-            # Where the token is stands in the same file at the same path: what needs a restart then is seen by the changed volume.
-            if key != "admin_token":
-                with self.subTest(key):
+            with self.subTest(key):
+                self.assertNotEqual(self.template(change), self.template({}))
+                # Another Secret changes the Pods by itself, and not the configuration.
+                if key != "admin_token":
                     self.assertNotEqual(self.checksum(change), before)
         for change in ({"log": {"level": "debug"}}, {"session": {"idle": "2h"}}, {"limits": {"preset": "standard"}}, {"bounds": {"max_body": "1MiB"}}, {"drain": {"notice": "5s"}}):
             with self.subTest(change):
                 self.assertEqual(self.checksum({"config": change}), before)
 
-    def checksum(self, change: dict) -> str:
+    def template(self, change: dict) -> dict:
         documents = self.helm.documents(CHART, merged(LEAST, REDIS, change))
-        return one(documents, "Deployment")["spec"]["template"]["metadata"]["annotations"]["checksum/restart"]
+        return one(documents, "Deployment")["spec"]["template"]
+
+    def checksum(self, change: dict) -> str:
+        return self.template(change)["metadata"]["annotations"]["checksum/restart"]
+
+    def test_the_schema_accepts_every_value_that_the_example_shows(self) -> None:
+        whole = json.loads((CHART / "values.schema.json").read_text())
+        section, tried = whole["properties"]["config"], set()
+        for line in (ROOT / "moorline.example.toml").read_text().splitlines():
+            if header := re.match(r"(?:# )?\[+([\w.]+)\]+$", line):
+                section = whole["properties"]["config"]
+                for step in header[1].split("."):
+                    section = section["properties"][step]
+                    section = section.get("items", section)
+            elif shown := re.match(r"(?:# )?(\w+) = (.+)$", line):
+                key, value = shown[1], tomllib.loads(f"value = {shown[2]}")["value"]
+                if key not in section["properties"]:
+                    self.assertIn(key, self.OWN_KEYS, line)
+                    continue
+                with self.subTest(line):
+                    jsonschema.Draft7Validator({**section["properties"][key], "definitions": whole["definitions"]}).validate(value)
+                tried.add((id(section), key))
+        self.assertGreater(len(tried), 150)
 
 
 def policy_name(documents: list[dict]) -> str:

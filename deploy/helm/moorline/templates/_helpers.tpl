@@ -56,6 +56,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (printf "%s-admin" (include "moorline.fullname" .)) .Values.secrets.adminToken.name -}}
 {{- end -}}
 
+{{- define "moorline.servicePort" -}}
+{{- .Values.service.port | default (ternary 443 80 .Values.tls.enabled) -}}
+{{- end -}}
+
 {{- define "moorline.isShared" -}}
 {{- if hasPrefix "redis" .Values.config.store.url }}yes{{ end -}}
 {{- end -}}
