@@ -64,7 +64,8 @@ class Configuration(unittest.TestCase):
                 wanted = merged(DEFAULTS, self.values[name]["config"])
                 if not self.values[name].get("tls", {}).get("enabled"):
                     wanted.pop("tls", None)
-                self.assertEqual(said, wanted)
+                # As text: to Python 2.0 is 2, to Moorline it is not.
+                self.assertEqual(json.dumps(said, sort_keys=True, indent=1), json.dumps(wanted, sort_keys=True, indent=1))
 
     def test_the_program_takes_it(self) -> None:
         seen = set()
