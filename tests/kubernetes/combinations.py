@@ -141,7 +141,7 @@ def examples() -> dict[str, dict]:
 
 def all_of_them() -> dict[str, dict]:
     """Values by name."""
-    several = merged(LEAST, REDIS, {"replicas": 3})
+    several = merged(LEAST, REDIS, {"replicas": 3, "secrets": {"adminToken": {"name": "given"}}})
     made = {"least": LEAST, **examples()}
     made |= {name: merged(several, switch) for name, switch in SWITCHES.items()}
     made["everything"] = merged(several, *(switch for name, switch in SWITCHES.items() if name not in OFF))

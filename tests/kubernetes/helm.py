@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import ClassVar
 
 import yaml
 
@@ -29,6 +30,9 @@ class Refused(Exception):
 
 
 class Helm:
+    # Over all tests of a run: the chart does not change meanwhile.
+    rendered: ClassVar[dict[str, str]] = {}
+
     def __init__(self) -> None:
         arguments = [PROGRAM, "-mode", "stdio", "-max-response-bytes", "0"]
         self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -67,16 +71,12 @@ class Helm:
         return words
 
     def render(self, chart: Path, values: dict, *, version: str = "4", kubernetes: str = "1.34.0", release: str = "moorline") -> str:
-        """What `helm template` prints."""
-        return self.call(
-            "helm_template",
-            release_name=release,
-            chart=str(chart),
-            values=values,
-            helm_version=version,
-            kube_version=kubernetes,
-            namespace="moorline",
-        )
+        """What `helm template` prints. The same is asked for only once."""
+        asked = {"release_name": release, "chart": str(chart), "values": values, "helm_version": version, "kube_version": kubernetes, "namespace": "moorline"}
+        key = json.dumps(asked, sort_keys=True)
+        if key not in self.rendered:
+            self.rendered[key] = self.call("helm_template", **asked)
+        return self.rendered[key]
 
     def documents(self, chart: Path, values: dict, **more: str) -> list[dict]:
         return [document for document in yaml.load_all(self.render(chart, values, **more), Loader=yaml.CSafeLoader) if document]
