@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -230,13 +230,16 @@ async fn answer(
     (from, guard): (Connection, &Arc<Guard>),
 ) -> Result<Answer, Infallible> {
     let exchange = guard.exchange();
+    let is_h1 = request.version() < Version::HTTP_2;
     let is_last = exchange.is_last();
     let response = match health::answer(request.uri().path(), fleet, drain, &walk.sessions) {
         Some(healthy) => healthy.map(|body: Bytes| Observed::unwatched(RelayBody::whole(body))),
         None => walk.walk(request, from).await?,
     };
     let mut response = response.map(|body| During::new(body, exchange));
-    if is_last {
+    // Who keeps a connection to an instance that goes away would sooner or later send a request as it closes: whether that was
+    // executed, nobody could tell. So each is given up with an answer, long before.
+    if is_last || is_h1 && drain.phase() >= Phase::Noticed {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
