@@ -150,5 +150,6 @@ tests/dashboard/install.sh
 tests/admin/install.sh
 tests/otel/install.sh
 tests/kubernetes/install.sh
+tests/deploy/install.sh
 # tests/conformance/run-all.sh installs the suite and its servers by itself.
 say "all that the tests need is here"

@@ -170,8 +170,7 @@ instances() {
         start "instance-$((at + 1))" "$program" serve --config "$work/instance-$((at + 1)).toml"
         await_port "instance-$((at + 1))" "$admin"
         await_ready "$admin"
-        # HAProxy's file names the admin port beside the address.
-        fronted+=(-e "s#${names[at]} check port 9090#127.0.0.1:$port check port $admin#" -e "s#${names[at]}#127.0.0.1:$port#")
+        fronted+=(-e "s#${names[at]}#127.0.0.1:$port#")
         say "instance $((at + 1)): http://127.0.0.1:$port/mcp, admin http://127.0.0.1:$admin, configuration $work/instance-$((at + 1)).toml"
         if [ -z "$front" ]; then plain=$port secure=$REPLY; fi
     done
