@@ -1,11 +1,14 @@
 //! Each shipped file is checked by the program that reads it.
 
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::fleet::free_addrs;
 use crate::front::Program;
 use crate::shipped::{Shipped, all, folder};
 use crate::support::tls::{Authority, Files};
+use crate::support::{Backend, Setup, wait_for};
 
 /// Fails with what the program said.
 fn well(what: &str, run: std::io::Result<Output>) -> String {
@@ -109,4 +112,27 @@ fn hadolint_takes_the_dockerfile() {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/deploy/.venv/bin/hadolint");
     assert!(program.exists(), "hadolint is missing: tests/deploy/install.sh");
     well("Dockerfile", Command::new(program).arg(folder().join("docker/Dockerfile")).output());
+}
+
+#[test]
+fn the_health_check_of_the_image_tells_whether_an_instance_answers() {
+    let text = Shipped::read("docker/Dockerfile").text();
+    let check = text.lines().skip_while(|line| !line.starts_with("HEALTHCHECK")).nth(1).unwrap();
+    let words: Vec<String> = serde_json::from_str(check.trim().strip_prefix("CMD ").unwrap()).unwrap();
+    assert_eq!(words[0], "/usr/local/bin/moorline");
+    let (files, backend, [admin]) = (Files::new(), Backend::legacy("a"), free_addrs());
+    let token = files.write("admin-token", &"x".repeat(40));
+    // As in a container: beyond loopback, with a token.
+    let setup = Setup::of(&[backend.url()])
+        .key(&format!("admin = \"0.0.0.0:{}\"", admin.port()))
+        .key(&format!("admin_token_file = \"{token}\""));
+    let gateway = setup.start();
+    let config = gateway.config_path().to_str().unwrap().to_owned();
+    let arguments = words[1..].iter().map(|word| word.replace("/etc/moorline/moorline.toml", &config));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_moorline"));
+    command.args(arguments);
+    well("the health check", command.output());
+    gateway.signal("KILL");
+    wait_for("nobody answers", || TcpStream::connect(admin).is_err());
+    assert!(!command.output().unwrap().status.success());
 }
