@@ -17,6 +17,7 @@ pub mod identify;
 pub mod instances;
 pub mod limit;
 pub mod listener;
+pub mod load;
 pub mod log;
 pub mod mcp;
 pub mod meter;

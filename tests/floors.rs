@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 16] = [
     &["names", "clock", "tasks", "notice", "seal", "mcp", "config", "drain", "sweep", "meter"],
     &["tls", "log"],
     &["auth", "reject", "store", "wire"],
-    &["fleet"],
+    &["fleet", "load"],
     &["exchange"],
     &["identify", "authorize", "session", "cache", "limit", "route", "relay", "observe"],
     &["rehome", "toll"],
