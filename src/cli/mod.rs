@@ -6,6 +6,7 @@ mod demo;
 mod events;
 mod key;
 mod limits;
+mod load;
 mod orders;
 mod serve;
 mod sessions;
@@ -62,6 +63,8 @@ enum Command {
     /// Make keys by which callers are known (mode api_keys).
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Load an MCP endpoint with simulated users, and say what they met.
+    Load(Box<load::LoadArgs>),
     /// Start sample servers with Moorline in front of them, and tell what to try.
     Demo(DemoArgs),
 }
@@ -118,6 +121,10 @@ pub fn run() -> ExitCode {
         Command::Limits(args) => limits::limits(&args),
         Command::Cache(args) => cache::cache(&args),
         Command::Key(command) => key::key(&command),
+        Command::Load(args) => match load::load(&args) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Demo(args) => demo::demo(&args),
     };
     match outcome {

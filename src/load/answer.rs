@@ -1,7 +1,7 @@
 //! What an answer means: whether it is the right one, and which kind of error it is where not. Reads bytes, no sockets.
 
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
 
 use super::trouble::{Mishap, Trouble};
 use crate::mcp::dialect;
@@ -30,11 +30,11 @@ pub fn form(headers: &HeaderMap) -> Form {
     }
 }
 
-/// What a whole refusal (any status but 2xx) means.
+/// What a whole refusal (any status but 2xx) means, to a request that named this session.
 #[must_use]
-pub fn refusal(status: u16, body: &[u8], has_session: bool) -> Mishap {
+pub fn refusal(status: u16, body: &[u8], session: Option<&HeaderValue>) -> Mishap {
     let said = String::from_utf8_lossy(body);
-    if has_session && dialect::is_unknown_session(status, body) {
+    if session.is_some() && dialect::is_unknown_session(status, body) {
         return Mishap::new(Trouble::SessionLost, &said);
     }
     Mishap::new(Trouble::Status(status), &said)
@@ -125,8 +125,9 @@ mod tests {
 
     #[test]
     fn refusals_tell_a_lost_session_from_all_else() {
-        assert_eq!(refusal(404, b"", true).kind, Trouble::SessionLost);
-        assert_eq!(refusal(404, b"", false).kind, Trouble::Status(404));
-        assert_eq!(refusal(503, b"busy", true), Mishap::new(Trouble::Status(503), "busy"));
+        let session = HeaderValue::from_static("s1");
+        assert_eq!(refusal(404, b"", Some(&session)).kind, Trouble::SessionLost);
+        assert_eq!(refusal(404, b"", None).kind, Trouble::Status(404));
+        assert_eq!(refusal(503, b"busy", Some(&session)), Mishap::new(Trouble::Status(503), "busy"));
     }
 }

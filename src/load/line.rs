@@ -154,7 +154,7 @@ impl Line {
         let (status, form) = (incoming.status, answer::form(&incoming.headers));
         if !status.is_success() {
             let body = whole(incoming.body).await.unwrap_or_default();
-            return Err(answer::refusal(status.as_u16(), &body, awaited.session.id.is_some()));
+            return Err(answer::refusal(status.as_u16(), &body, awaited.session.id.as_ref()));
         }
         if form != Form::Events {
             let body = whole(incoming.body).await?;
@@ -243,8 +243,7 @@ impl Line {
     /// # Errors
     /// What went wrong.
     pub async fn post(&self, headers: HeaderMap, body: Bytes) -> Result<(), Mishap> {
-        let has_session = headers.contains_key(MCP_SESSION_ID);
-        self.brief(Method::POST, headers, body, has_session).await
+        self.brief(Method::POST, headers, body).await
     }
 
     /// Ends a session. That the server does not let clients do so (405) is no error.
@@ -252,18 +251,19 @@ impl Line {
     /// # Errors
     /// What went wrong.
     pub async fn delete(&self, session: &Session) -> Result<(), Mishap> {
-        match self.brief(Method::DELETE, self.fields().bare(session), Bytes::new(), true).await {
+        match self.brief(Method::DELETE, self.fields().bare(session), Bytes::new()).await {
             Err(Mishap { kind: Trouble::Status(405), .. }) => Ok(()),
             outcome => outcome,
         }
     }
 
-    async fn brief(&self, method: Method, headers: HeaderMap, body: Bytes, has_session: bool) -> Result<(), Mishap> {
+    async fn brief(&self, method: Method, headers: HeaderMap, body: Bytes) -> Result<(), Mishap> {
+        let session = headers.get(MCP_SESSION_ID).cloned();
         let exchange = async {
             let incoming = self.send(method, headers, body).await?;
             let status = incoming.status;
             let body = whole(incoming.body).await?;
-            if status.is_success() { Ok(()) } else { Err(answer::refusal(status.as_u16(), &body, has_session)) }
+            if status.is_success() { Ok(()) } else { Err(answer::refusal(status.as_u16(), &body, session.as_ref())) }
         };
         timeout(self.endpoint.timeout, exchange).await.unwrap_or_else(|_| Err(self.late()))
     }
@@ -273,7 +273,7 @@ impl Line {
     /// # Errors
     /// What went wrong.
     pub async fn open(&self, method: Method, headers: HeaderMap, body: Bytes) -> Result<WireBody, Mishap> {
-        let has_session = headers.contains_key(MCP_SESSION_ID);
+        let session = headers.get(MCP_SESSION_ID).cloned();
         let opening = async {
             let incoming = self.send(method, headers, body).await?;
             let status = incoming.status;
@@ -284,7 +284,7 @@ impl Line {
             if status.is_success() {
                 return Err(Mishap::new(Trouble::Unreadable, &String::from_utf8_lossy(&body)));
             }
-            Err(answer::refusal(status.as_u16(), &body, has_session))
+            Err(answer::refusal(status.as_u16(), &body, session.as_ref()))
         };
         timeout(self.endpoint.timeout, opening).await.unwrap_or_else(|_| Err(self.late()))
     }

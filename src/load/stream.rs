@@ -96,7 +96,7 @@ impl Stream {
                     before = Some(events);
                 }
                 Err(mishap) => {
-                    if self.is_hopeless(&mishap, gone.is_some()) {
+                    if self.is_hopeless(&mishap, gone) {
                         return;
                     }
                     gone = gone.or_else(|| Some(self.line.now()));
@@ -121,7 +121,7 @@ impl Stream {
     }
 
     /// Whether it is no use to try again; counts what went wrong, once for each time that the stream is gone.
-    fn is_hopeless(&self, mishap: &Mishap, is_known: bool) -> bool {
+    fn is_hopeless(&self, mishap: &Mishap, gone: Option<Instant>) -> bool {
         match mishap.kind {
             Trouble::Status(405) => self.recorder.happened(Happened::StreamRefused),
             Trouble::SessionLost => {
@@ -131,7 +131,7 @@ impl Stream {
                 }
             }
             _ => {
-                if !is_known {
+                if gone.is_none() {
                     self.recorder.mishap(mishap);
                 }
                 return false;
