@@ -40,6 +40,8 @@ missing_packages() {
     has node || missing+=(nodejs)
     has npm || missing+=(npm)
     has curl || missing+=(curl)
+    # Another load generator, to hold our own against.
+    has wrk || missing+=(wrk)
     # The dashboard is looked at in a real browser.
     has chromium || missing+=(chromium)
     echo "${missing[@]}"

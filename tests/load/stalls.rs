@@ -1,0 +1,69 @@
+//! A server that stands still for a second: all who wanted to call meanwhile have waited, and the percentiles must say so.
+
+use std::sync::Mutex;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use crate::loaded::{load, server};
+use crate::support::backend::Kind;
+use crate::support::now;
+
+const STALL: Duration = Duration::from_secs(1);
+
+/// Stands still for a second, three seconds after its first call.
+fn stalls() -> crate::support::Backend {
+    static FIRST: OnceLock<Mutex<Option<Instant>>> = OnceLock::new();
+    server(Kind::Modern, &["good"], |request, _| {
+        if request.call() == "tools/call" {
+            let first = *FIRST.get_or_init(Mutex::default).lock().unwrap().get_or_insert_with(now);
+            let begin = first + 3 * STALL;
+            let passed = now().saturating_duration_since(begin);
+            if now() >= begin && passed < STALL {
+                // The stall itself, which is what the test is about.
+                std::thread::sleep(STALL.checked_sub(passed).unwrap());
+            }
+        }
+        None
+    })
+}
+
+#[test]
+fn a_second_of_standstill_shows_in_the_percentiles_as_the_plan_says() {
+    let backend = stalls();
+    // Four users, 200 calls a second in all, for ten seconds: a tenth of the calls fall due in the second of standstill.
+    let options = [
+        "--era",
+        "modern",
+        "--users",
+        "4",
+        "--rate",
+        "12000",
+        "--duration",
+        "10s",
+        "--ramp",
+        "0s",
+        "--also",
+        "none",
+        "--think-shape",
+        "constant",
+        "--backlog",
+        "200",
+    ];
+    let loaded = load(&backend.url(), &options);
+    loaded.adds_up();
+    assert_eq!(loaded.code, Some(0), "{}{}", loaded.said, loaded.told);
+    let (latency, service) = (
+        |name: &str| loaded.number(&format!("/latency/{name}")) / 1e6,
+        |name: &str| loaded.number(&format!("/service/{name}")) / 1e6,
+    );
+    // One who came x after its begin waited 1 s - x. Of all calls a tenth came then, evenly spread, so the share that waited longer than t is
+    // (1 - t) / 10: a hundredth waited over 0.9 s, a thousandth over 0.99 s. A busy machine adds to that; nothing can take away from it.
+    let within = |found: f64, wanted: f64| (wanted - 0.06..wanted + 0.35).contains(&found);
+    assert!(within(latency("p99_us"), 0.90), "p99 {}: {}", latency("p99_us"), loaded.said);
+    assert!(within(latency("p99_9_us"), 0.99), "p99.9 {}: {}", latency("p99_9_us"), loaded.said);
+    assert!(within(latency("max_us"), 1.00), "max {}: {}", latency("max_us"), loaded.said);
+    assert!(latency("p50_us") < 0.2, "most met no standstill: {}", loaded.said);
+    // A generator that waits for answers before it sends, and counts from sending, would have seen four slow calls of two thousand.
+    assert!(service("p99_us") < 0.5 && service("max_us") > 0.9, "{}", loaded.said);
+    assert!(loaded.count("/totals/answered") > 1_900, "{}", loaded.said);
+}
