@@ -177,12 +177,7 @@ pub(super) fn load(args: &LoadArgs) -> anyhow::Result<ExitCode> {
     let names: Vec<&str> = troupe.names().collect();
     let chaos = chaos::chaos(&args.chaos, &names, args.duration).map_err(anyhow::Error::msg)?;
     let pace = args.pace()?;
-    let heading = Heading {
-        label: args.label(),
-        target: target.clone(),
-        started_unix: clock.unix(),
-        options: args.options(&pace),
-    };
+    let heading = Heading { label: args.label(), target, started_unix: clock.unix(), options: args.options(&pace) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (outcome, mut troupe) = runtime.block_on(attempt(args, troupe, (place, pace, chaos), &clock))?;
     troupe.stop();

@@ -14,27 +14,29 @@ use crate::clock::Clock;
 use crate::mcp::version::Era;
 use crate::tasks::Crew;
 
-/// The users of one thread, each with the end of the queue that is the pacer's.
+/// A user, and where its steps come from.
+pub(super) type Person = (User, mpsc::Receiver<Due>);
+
+/// The users of one thread, and for each the end of the queue that is the pacer's.
 pub(super) fn people(
     settings: &Settings,
     endpoint: &Arc<Endpoint>,
     (clock, thread): (&Clock, usize),
     around: &Arc<Around>,
-) -> Vec<(mpsc::Sender<Due>, (User, mpsc::Receiver<Due>))> {
+) -> (Vec<mpsc::Sender<Due>>, Vec<Person>) {
     let numbers = (0..settings.pace.users).skip(thread).step_by(settings.threads);
     let person = |number: u32| {
         let (sender, receiver) = mpsc::channel(settings.backlog.max(1));
         let line = Line::new(endpoint, number as usize, clock);
         let era = match settings.eras {
             Eras::Legacy => Era::Legacy,
-            Eras::Modern => Era::Modern,
-            Eras::Mix if number % 2 == 0 => Era::Legacy,
-            Eras::Mix => Era::Modern,
+            Eras::Mix if number.is_multiple_of(2) => Era::Legacy,
+            Eras::Modern | Eras::Mix => Era::Modern,
         };
         let streams = if holds_stream(number, settings.streams, settings.eras) { Streams::Held } else { Streams::None };
         (sender, (User { number, era, streams, line, around: Arc::clone(around) }, receiver))
     };
-    numbers.map(person).collect()
+    numbers.map(person).unzip()
 }
 
 /// Spread evenly over the users, and over the eras where there are two: of each pair of users both do or neither.
@@ -54,11 +56,7 @@ pub(super) fn in_order(mut queues: Vec<Vec<mpsc::Sender<Due>>>, users: u32) -> V
 }
 
 /// A thread with a runtime of its own, on which these users live.
-pub(super) fn work(
-    thread: usize,
-    users: Vec<(User, mpsc::Receiver<Due>)>,
-    longest: Duration,
-) -> Result<oneshot::Receiver<()>, RunError> {
+pub(super) fn work(thread: usize, users: Vec<Person>, longest: Duration) -> Result<oneshot::Receiver<()>, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;
     let (tell, done) = oneshot::channel();
     let living = move || {
@@ -119,6 +117,6 @@ mod tests {
             assert_eq!(holders(share, Eras::Legacy).len(), wanted, "{share}");
         }
         let both = holders(0.3, Eras::Mix);
-        assert_eq!((both.len(), both.iter().filter(|user| *user % 2 == 0).count()), (300, 150));
+        assert_eq!((both.len(), both.iter().filter(|user| user.is_multiple_of(2)).count()), (300, 150));
     }
 }

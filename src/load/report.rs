@@ -1,6 +1,7 @@
 //! The report of a run, as it is kept in a file: its form is `docs/load.md`'s matter, and has a version. What is drawn, shown or compared is
 //! taken from it, so that a report that was kept shows the same as a run that has just ended.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -362,7 +363,7 @@ fn errors(whole: &Tally) -> Vec<ErrorReport> {
         example: whole.said.get(kind).cloned().unwrap_or_default(),
     };
     let mut errors: Vec<ErrorReport> = whole.errors.iter().map(report).collect();
-    errors.sort_by(|one, other| other.count.cmp(&one.count));
+    errors.sort_by_key(|error| Reverse(error.count));
     errors
 }
 

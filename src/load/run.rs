@@ -188,8 +188,7 @@ pub async fn run(
         let recorder = Arc::clone(&running.recorders[thread]);
         let gauges = Arc::clone(&running.gauges);
         let around = Around { mix: mix.clone(), recorder, gauges, start, cut: Arc::clone(&cut) };
-        let crew = people(settings, &endpoint, (clock, thread), &Arc::new(around));
-        let (senders, users): (Vec<_>, Vec<_>) = crew.into_iter().unzip();
+        let (senders, users) = people(settings, &endpoint, (clock, thread), &Arc::new(around));
         queues.push(senders);
         let longest = HEAD_START + settings.pace.duration + longest_farewell(endpoint.timeout);
         done.push(work(thread, users, longest)?);
@@ -254,11 +253,13 @@ impl<'a> Running<'a> {
         let mut interrupt = std::pin::pin!(interrupt);
         let mut ending = Ending::Whole;
         let mut moments = chaos.iter().peekable();
+        // On a machine that is too busy a moment may come late; a pause must not be the shorter for it.
+        let mut slip = Duration::ZERO;
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.reset_at((self.start + TICK).into());
         loop {
-            let next = moments.peek().map(|moment| self.start + moment.at);
+            let next = moments.peek().map(|moment| self.start + moment.at + slip);
             tokio::select! {
                 biased;
                 () = &mut interrupt, if ending == Ending::Whole => {
@@ -269,6 +270,7 @@ impl<'a> Running<'a> {
                 () = until(next), if ending == Ending::Whole => {
                     if let Some(moment) = moments.next() {
                         self.befall(moment, troupe);
+                        slip = slip.max(self.at().saturating_sub(moment.at));
                     }
                 }
                 _ = &mut done => break,

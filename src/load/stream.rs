@@ -69,14 +69,6 @@ pub struct Stream {
     pub id: u64,
 }
 
-/// How a stream's time ended.
-enum End {
-    /// Closed or broken: to be opened again.
-    Gone(Events),
-    /// There is none to be had.
-    Never,
-}
-
 impl Stream {
     /// Keeps it open, until there is none to be had any more.
     pub async fn hold(self) {
@@ -90,7 +82,7 @@ impl Stream {
                         None => Happened::StreamOpened,
                         Some(since) => Happened::StreamMended(self.line.now().duration_since(since)),
                     });
-                    let End::Gone(events) = self.listen(events).await else { return };
+                    let Some(events) = self.listen(events).await else { return };
                     gone = Some(self.line.now());
                     wait = events.retry().unwrap_or(RETRY);
                     before = Some(events);
@@ -140,7 +132,8 @@ impl Stream {
         true
     }
 
-    async fn listen(&self, mut events: Events) -> End {
+    /// Listens until the stream is gone, and is to be opened again; none where there is no stream to be had.
+    async fn listen(&self, mut events: Events) -> Option<Events> {
         let _open = Counted::new(&self.gauges, |gauges| &gauges.streams);
         let own = self.id.to_string();
         let awaited = (self.era == Era::Modern).then_some(own.as_str());
@@ -150,17 +143,17 @@ impl Stream {
                 Next::Message(data) => {
                     self.recorder.happened(Happened::Event);
                     if !self.hear(&data, awaited).await {
-                        return End::Never;
+                        return None;
                     }
                 }
                 Next::Ended => {
                     self.recorder.happened(Happened::StreamClosed);
-                    return End::Gone(events);
+                    return Some(events);
                 }
                 Next::Broken(mishap) => {
                     self.recorder.happened(Happened::StreamBroken);
                     self.recorder.mishap(&Mishap { kind: Trouble::StreamBroken, ..mishap });
-                    return End::Gone(events);
+                    return Some(events);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Which charts a page has, and what each of them says.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::chart::{Axis, Bars, Chart, Line, Scale};
@@ -252,7 +253,7 @@ fn errors(report: &Report) -> Chart {
         *kinds.entry(kind).or_default() += number;
     }
     let mut kinds: Vec<(&str, u64)> = kinds.into_iter().collect();
-    kinds.sort_by(|one, other| other.1.cmp(&one.1));
+    kinds.sort_by_key(|(_, number)| Reverse(*number));
     let own: Vec<&str> = kinds.iter().take(MOST_KINDS).map(|(kind, _)| *kind).collect();
     let bars_of = |name: &str, counts: &dyn Fn(&PointReport) -> u64| Bars {
         name: name.to_owned(),
