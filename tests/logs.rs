@@ -48,9 +48,12 @@ fn an_exchange_is_one_line_with_the_fields_that_are_documented() {
     assert_eq!(fields(&unread), sorted(&[&ALWAYS, &["refused", "error"]]));
     assert!(unread.contains("\"error\":-32700"), "{unread}");
     let documented = fs::read_to_string("docs/logs.md").unwrap();
-    for name in
-        sorted(&[&ALWAYS, &UNDERSTOOD, &SENT, &["name", "session", "caller", "trace", "cache", "error", "refused", "limit"]])
-    {
+    for name in sorted(&[
+        &ALWAYS,
+        &UNDERSTOOD,
+        &SENT,
+        &["name", "session", "caller", "trace", "cache", "error", "refused", "limit"],
+    ]) {
         assert!(documented.contains(&format!("`{name}`")), "docs/logs.md does not explain {name}");
     }
 }
