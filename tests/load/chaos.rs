@@ -113,6 +113,12 @@ fn a_bare_server_that_is_killed_loses_its_sessions_and_the_errors_say_so() {
 
 #[test]
 fn a_pause_shows_as_waiting_and_not_as_errors() {
+    // What a machine that is busy with other tests adds to the pause may take some attempts.
+    assert!((0..4).any(|_| a_pause_shows() < 1.5), "four times the machine itself stood still, too");
+}
+
+/// The p99 that a pause of a second makes, in seconds.
+fn a_pause_shows() -> f64 {
     let options = [
         "--start",
         &replica("a"),
@@ -140,10 +146,11 @@ fn a_pause_shows_as_waiting_and_not_as_errors() {
     assert_eq!(loaded.code, Some(0), "{}{}", loaded.said, loaded.told);
     // An eighth of the calls fell due in the pause: the share that waited over t is (1 - t) / 8.
     let p99 = loaded.number("/latency/p99_us") / 1e6;
-    assert!((0.86..1.5).contains(&p99), "1 - 8 / 100 and what a busy machine adds: {p99}\n{}", loaded.said);
+    assert!(p99 > 0.86, "1 - 8 / 100, and never less: {p99}\n{}", loaded.said);
     let events: Vec<_> =
         loaded.report["events"].as_array().unwrap().iter().map(|event| event["what"].clone()).collect();
     assert_eq!(events, ["a paused", "a resumed"]);
+    p99
 }
 
 #[test]

@@ -81,8 +81,8 @@ fn the_page_of_a_run_is_drawn_asks_nobody_and_is_for_everybody() {
     let url = format!("file://{}", loaded.file("run.html").display());
     let mut browser = Browser::start();
     for (name, width, height, scheme) in [
-        ("light", 1440, 900, "light"),
-        ("dark", 1440, 900, "dark"),
+        ("light", 1440, 1300, "light"),
+        ("dark", 1440, 1300, "dark"),
         ("phone", 390, 844, "light"),
         ("wall", 3840, 2160, "dark"),
     ] {
@@ -142,6 +142,6 @@ fn the_page_lets_nothing_run_that_is_not_its_own() {
 fn picture(browser: &mut Browser, name: &str) {
     if std::env::var_os("UPDATE").is_some() && name != "wall" {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/images/load-{name}.png"));
-        browser.order(&json!({"do": "shot", "path": path, "full": name != "phone"}));
+        browser.order(&json!({"do": "shot", "path": path}));
     }
 }

@@ -1,7 +1,6 @@
 //! A server that stands still for a second: all who wanted to call meanwhile have waited, and the percentiles must say so.
 
 use std::sync::Mutex;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::loaded::{load, server};
@@ -12,10 +11,10 @@ const STALL: Duration = Duration::from_secs(1);
 
 /// Stands still for a second, three seconds after its first call.
 fn stalls() -> crate::support::Backend {
-    static FIRST: OnceLock<Mutex<Option<Instant>>> = OnceLock::new();
-    server(Kind::Modern, &["good"], |request, _| {
+    let first: Mutex<Option<Instant>> = Mutex::default();
+    server(Kind::Modern, &["good"], move |request, _| {
         if request.call() == "tools/call" {
-            let first = *FIRST.get_or_init(Mutex::default).lock().unwrap().get_or_insert_with(now);
+            let first = *first.lock().unwrap().get_or_insert_with(now);
             let begin = first + 3 * STALL;
             let passed = now().saturating_duration_since(begin);
             if now() >= begin && passed < STALL {
@@ -29,6 +28,12 @@ fn stalls() -> crate::support::Backend {
 
 #[test]
 fn a_second_of_standstill_shows_in_the_percentiles_as_the_plan_says() {
+    // What is less than the plan says is a fault at once; what a machine that is busy with other tests adds may take some attempts.
+    assert!((0..4).any(|_| stands_still_for_a_second_and_no_more()), "four times the machine itself stood still, too");
+}
+
+/// Whether the percentiles are those of the stall alone. They are never less.
+fn stands_still_for_a_second_and_no_more() -> bool {
     let backend = stalls();
     // Four users, 200 calls a second in all, for ten seconds: a tenth of the calls fall due in the second of standstill.
     let options = [
@@ -58,12 +63,12 @@ fn a_second_of_standstill_shows_in_the_percentiles_as_the_plan_says() {
     );
     // One who came x after its begin waited 1 s - x. Of all calls a tenth came then, evenly spread, so the share that waited longer than t is
     // (1 - t) / 10: a hundredth waited over 0.9 s, a thousandth over 0.99 s. A busy machine adds to that; nothing can take away from it.
-    let within = |found: f64, wanted: f64| (wanted - 0.06..wanted + 0.35).contains(&found);
-    assert!(within(latency("p99_us"), 0.90), "p99 {}: {}", latency("p99_us"), loaded.said);
-    assert!(within(latency("p99_9_us"), 0.99), "p99.9 {}: {}", latency("p99_9_us"), loaded.said);
-    assert!(within(latency("max_us"), 1.00), "max {}: {}", latency("max_us"), loaded.said);
-    assert!(latency("p50_us") < 0.2, "most met no standstill: {}", loaded.said);
+    let wanted = [("p99_us", 0.90), ("p99_9_us", 0.99), ("max_us", 1.00)];
+    for (name, wanted) in wanted {
+        assert!(latency(name) > wanted - 0.06, "{name} {}: {}", latency(name), loaded.said);
+    }
+    assert!(service("max_us") > 0.9 && loaded.count("/totals/answered") > 1_900, "{}", loaded.said);
     // A generator that waits for answers before it sends, and counts from sending, would have seen four slow calls of two thousand.
-    assert!(service("p99_us") < 0.5 && service("max_us") > 0.9, "{}", loaded.said);
-    assert!(loaded.count("/totals/answered") > 1_900, "{}", loaded.said);
+    let most_met_none = latency("p50_us") < 0.2 && service("p99_us") < 0.5;
+    most_met_none && wanted.iter().all(|(name, wanted)| latency(name) < wanted + 0.35)
 }
