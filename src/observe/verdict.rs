@@ -2,6 +2,7 @@
 //! may stand, and never holds anything back. An answer of which it sees only pieces counts as good.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use memchr::memmem;
 
@@ -10,6 +11,9 @@ use crate::mcp::{raw, sse};
 
 /// How both `"error"` and `"isError"` end; where it does not stand, nothing went wrong.
 const TRACE: &[u8] = b"rror\"";
+
+/// Made once: to make it takes longer than to look through a short answer.
+static FINDER: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(TRACE));
 
 /// Bytes of one piece that are looked at, at most: whole answers are not longer, and a longer piece cannot be read anyhow.
 const MOST: usize = 64 * 1024;
@@ -29,7 +33,7 @@ pub enum Verdict {
 impl Verdict {
     /// Looks at a piece of an answer: a whole body, or whole events.
     pub fn look(&mut self, piece: &[u8]) {
-        if *self != Self::Good || piece.len() > MOST || memmem::find(piece, TRACE).is_none() {
+        if *self != Self::Good || piece.len() > MOST || FINDER.find(piece).is_none() {
             return;
         }
         *self = if piece.first() == Some(&b'{') {
