@@ -130,7 +130,11 @@ impl Sessions {
                 let id = u32::from_be_bytes(digest(&[b"sealing key", &secret]));
                 parts.store.add_key(SealingKey { id, secret, made: parts.clock.unix() }).await?
             }
-            None => parts.store.keys(offer).await?,
+            // A key of its own is the last resort: what is sealed under it nobody else can open until the rings are joined.
+            None => match parts.store.agreed_keys(offer.clone()).await {
+                Err(StoreError::Unavailable { .. }) => parts.store.keys(offer).await?,
+                agreed => agreed?,
+            },
         };
         let sessions = Self {
             store: parts.store,

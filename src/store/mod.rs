@@ -189,6 +189,12 @@ pub trait Sessions: Send + Sync {
     /// offer at once, one is taken and all get the same ring.
     fn keys(&self, offer: SealingKey) -> Answer<'_, KeyRing>;
 
+    /// The same as the store itself says it. A store behind which there is another one answers [`StoreError::Unavailable`] where that one
+    /// cannot be asked, and takes more time over it than a call may take: what is known here alone proves no key to be unknown.
+    fn agreed_keys(&self, offer: SealingKey) -> Answer<'_, KeyRing> {
+        self.keys(offer)
+    }
+
     /// Adds a key to the ring; the ring as it is then.
     fn add_key(&self, key: SealingKey) -> Answer<'_, KeyRing>;
 

@@ -85,6 +85,10 @@ impl Sessions for Shared {
         Box::pin(self.pair.keys(offer))
     }
 
+    fn agreed_keys(&self, offer: SealingKey) -> Answer<'_, KeyRing> {
+        Box::pin(self.pair.agreed_keys(offer))
+    }
+
     fn add_key(&self, key: SealingKey) -> Answer<'_, KeyRing> {
         Box::pin(self.pair.add_key(key))
     }

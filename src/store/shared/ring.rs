@@ -16,6 +16,13 @@ impl Pair {
         }
     }
 
+    /// The keys that are known there, with those that are known here: not without the store.
+    pub async fn agreed_keys(&self, offer: SealingKey) -> Result<KeyRing, StoreError> {
+        let offer = self.near.map().ring().newest().cloned().unwrap_or(offer);
+        let theirs = self.far.ask_at_length(self.store().keys(offer)).await?;
+        Ok(self.take_ring(&theirs))
+    }
+
     pub async fn add_key(&self, key: SealingKey) -> Result<KeyRing, StoreError> {
         match self.far.ask(self.store().add_key(key.clone())).await {
             Ok(theirs) => Ok(self.take_ring(&theirs)),

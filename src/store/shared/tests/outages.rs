@@ -9,7 +9,7 @@ use super::world::{Instance, TIMEOUT, Way, World, at, lease, now, sealing, seen,
 use crate::clock::Clock;
 use crate::config::WhenAway;
 use crate::names::{Epoch, SessionId};
-use crate::store::contract::{berth, fresh};
+use crate::store::contract::{berth, fresh, key};
 use crate::store::shared::{PACE, Shared, SharedSettings};
 use crate::store::{Claimed, Created, JournalEdit, Lookup, Moved, MoverId, Notice, Sessions, StoreError, Sweep};
 
@@ -412,6 +412,21 @@ async fn what_is_not_known_here_is_not_called_unknown_while_the_store_is_away() 
     is_away(&one.store.moor(ID, Epoch(0), berth(1)).await);
     is_away(&one.store.flush().await);
     assert_eq!(one.store.touch(&[seen(ID, 0)]).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_is_known_here_alone_is_not_taken_for_what_all_have_agreed_on() {
+    let world = World::new();
+    let (one, two) = (Instance::start(&world, 0), Instance::start(&world, 1));
+    let theirs = one.store.agreed_keys(key(1, 1)).await.unwrap();
+    for way in WAYS {
+        two.link.goes(way);
+        // The breaker is closed yet, and the ring known here is not the whole of it.
+        assert!(!two.store.is_away());
+        is_away(&two.store.agreed_keys(key(2, 1)).await);
+        two.link.goes(Way::Well);
+        assert_eq!(two.store.agreed_keys(key(2, 1)).await.unwrap(), theirs);
+    }
 }
 
 #[tokio::test]
