@@ -11,7 +11,6 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -20,7 +19,7 @@ pub use crate::auth::{Certificate, MAX_NAMES};
 pub use context::{carries_credentials, context_of, known_of};
 pub use moored::{Busy, Moored, Opened};
 pub use site::{metadata_url, site};
-pub use traced::{Attempt, Meta, Place, Step, Traced, What, during};
+pub use traced::{Attempt, MOVE, Meta, Place, Step, Traced, What, during};
 pub use veil::Veil;
 
 use crate::auth::Principal;
@@ -40,8 +39,6 @@ pub const IDENTITY_KEYS: &str = "/.well-known/moorline-identity";
 /// One client request on its walk.
 #[derive(Debug)]
 pub struct Exchange {
-    /// When its header fields were complete.
-    pub started: Instant,
     /// The pool whose path it names.
     pub pool: Arc<Pool>,
     /// Who asks.

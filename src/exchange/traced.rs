@@ -17,7 +17,10 @@ use crate::wire::Outgoing;
 /// Steps of one exchange that are written down at most; a stream may be mended many times.
 const MOST_STEPS: usize = 64;
 
-/// A wait that is shorter is not worth a span.
+/// What a session's move is called. It is told however short it was: it says why the attempts around it went to different backends.
+pub const MOVE: &str = "rehome";
+
+/// Any other wait that is shorter is not worth a span.
 const SHORT: Duration = Duration::from_millis(1);
 
 /// Where a recorded exchange stands in its trace.
@@ -149,7 +152,7 @@ impl Traced {
     /// Writes down what has taken until now, if it was long enough to be worth it.
     pub fn took(&self, what: &'static str, began: Instant) {
         let now = self.clock.now();
-        if now.saturating_duration_since(began) >= SHORT {
+        if what == MOVE || now.saturating_duration_since(began) >= SHORT {
             let (span, what) = (name(&self.chance), What::Own(what));
             self.notes().add(Step { span, what, began, ended: Some(now), failure: None });
         }
@@ -306,6 +309,9 @@ mod tests {
         let clock = Clock::manual();
         let traced = traced(&clock, Meta::Kept, None);
         traced.took("cache", clock.now());
+        assert!(traced.take_steps().is_empty());
+        traced.took(MOVE, clock.now());
+        assert_eq!(traced.take_steps().len(), 1, "a move is told however short it was");
         let began = clock.now();
         clock.advance(SHORT);
         (0..1000).for_each(|_| traced.took("cache", began));

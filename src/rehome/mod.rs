@@ -17,7 +17,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::clock::{Chance, Clock};
 use crate::config::Rehome as Policy;
-use crate::exchange::{Answer, Ask, Exchange, Moored, Unplaced};
+use crate::exchange::{Answer, Ask, Exchange, MOVE, Moored, Unplaced};
 use crate::fleet::{Backend, Fleet, Pool};
 use crate::names::BackendId;
 use crate::reject::Cause;
@@ -157,7 +157,7 @@ impl Rehome {
             Trouble::Parting => Why::Parting,
             _ => Why::Lost,
         };
-        exchange.during("rehome", self.bring(pool, (moored, from), headers, why)).await?;
+        exchange.during(MOVE, self.bring(pool, (moored, from), headers, why)).await?;
         if self.sessions.are_shared() && !matches!(exchange.ask, Ask::Stream) {
             // Other instances hear of it, and their streams follow, before the new server has anything to say.
             tokio::time::sleep(OTHERS_FIRST).await;
