@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::loaded::{Loaded, load, server};
+use crate::loaded::{Loaded, load, options, server};
 use crate::support::Backend;
 use crate::support::backend::Kind;
 
@@ -83,25 +83,13 @@ fn wrk_finds_the_same_throughput_and_percentiles_at_the_same_server() {
     // A closed loop of eight: the server is as busy as that makes it.
     let other = wrk(&backend.url(), 8);
     // An open loop at the same rate, on connections enough that no call waits long for the one before.
-    let rate = format!("{}", other.rate * 60.0);
-    let options = [
-        "--era",
-        "modern",
-        "--users",
-        "64",
-        "--rate",
-        &rate,
-        "--duration",
-        "6s",
-        "--ramp",
-        "0s",
-        "--also",
-        "none",
-        "--think-shape",
-        "constant",
-        "--keep-alive",
-        "1m",
-    ];
+    let rate = other.rate * 60.0;
+    let options = options(
+        &[],
+        &format!(
+            "--era modern --users 64 --rate {rate} --duration 6s --ramp 0s --also none --think-shape constant --keep-alive 1m"
+        ),
+    );
     let loaded = load(&backend.url(), &options);
     loaded.adds_up();
     assert_eq!(loaded.code, Some(0), "{}{}", loaded.said, loaded.told);

@@ -2,51 +2,16 @@
 
 use std::path::Path;
 
-use crate::loaded::{begin, lives, load, server, written};
+use crate::loaded::{begin, gateway, lives, load, options, replica, server, written};
 use crate::support::backend::Kind;
-use crate::support_sdk;
-
-/// A replica of the fixture server, as a process of the run's own.
-fn replica(name: &str) -> String {
-    format!("{name}=exec node {} --port {{port}} --name {name}", support_sdk::sdk().join("server.mjs").display())
-}
-
-fn gateway() -> String {
-    format!(
-        "gateway=exec {} serve --listen 127.0.0.1:{{port}} --admin off --backend http://127.0.0.1:{{a.port}}/mcp \
-         --backend http://127.0.0.1:{{b.port}}/mcp",
-        env!("CARGO_BIN_EXE_moorline")
-    )
-}
 
 #[test]
 fn a_backend_that_is_killed_behind_a_moorline_is_marked_and_costs_its_users_no_session() {
-    let options = [
-        "--start",
-        &replica("a"),
-        "--start",
-        &replica("b"),
-        "--start",
-        &gateway(),
-        "--chaos",
-        "kill:a@4s,restart@7s",
-        "--users",
-        "12",
-        "--rate",
-        "3000",
-        "--duration",
-        "12s",
-        "--ramp",
-        "1s",
-        "--streams",
-        "50%",
-        "--session-calls",
-        "0",
-        "--tool",
-        "look:{\"ms\":5}",
-        "--max-errors",
-        "60",
-    ];
+    let options = options(
+        &[replica("a"), replica("b"), gateway()],
+        "--chaos kill:a@4s,restart@7s --users 12 --rate 3000 --duration 12s --ramp 1s --streams 50% \
+         --session-calls 0 --tool look:{\"ms\":5} --max-errors 60",
+    );
     let loaded = load("http://127.0.0.1:{gateway.port}/mcp", &options);
     loaded.adds_up();
     assert_eq!(loaded.code, Some(0), "{}{}", loaded.said, loaded.told);
@@ -73,28 +38,11 @@ fn a_backend_that_is_killed_behind_a_moorline_is_marked_and_costs_its_users_no_s
 
 #[test]
 fn a_bare_server_that_is_killed_loses_its_sessions_and_the_errors_say_so() {
-    let options = [
-        "--start",
-        &replica("a"),
-        "--chaos",
-        "kill:a@2s,restart@3s",
-        "--users",
-        "8",
-        "--rate",
-        "2400",
-        "--duration",
-        "8s",
-        "--ramp",
-        "0s",
-        "--session-calls",
-        "0",
-        "--tool",
-        "look:{\"ms\":5}",
-        "--also",
-        "none",
-        "--max-errors",
-        "100000",
-    ];
+    let options = options(
+        &[replica("a")],
+        "--chaos kill:a@2s,restart@3s --users 8 --rate 2400 --duration 8s --ramp 0s --session-calls 0 --tool look:{\"ms\":5} \
+         --also none --max-errors 100000",
+    );
     let loaded = load("http://127.0.0.1:{a.port}/mcp", &options);
     loaded.adds_up();
     assert!(loaded.errors("no connection") > 5, "{}", loaded.said);
@@ -119,28 +67,11 @@ fn a_pause_shows_as_waiting_and_not_as_errors() {
 
 /// The p99 that a pause of a second makes, in seconds.
 fn a_pause_shows() -> f64 {
-    let options = [
-        "--start",
-        &replica("a"),
-        "--chaos",
-        "pause:a@3s+1s",
-        "--users",
-        "8",
-        "--rate",
-        "2400",
-        "--duration",
-        "8s",
-        "--ramp",
-        "0s",
-        "--session-calls",
-        "0",
-        "--tool",
-        "look:{\"ms\":5}",
-        "--also",
-        "none",
-        "--backlog",
-        "100",
-    ];
+    let options = options(
+        &[replica("a")],
+        "--chaos pause:a@3s+1s --users 8 --rate 2400 --duration 8s --ramp 0s --session-calls 0 --tool look:{\"ms\":5} \
+         --also none --backlog 100",
+    );
     let loaded = load("http://127.0.0.1:{a.port}/mcp", &options);
     loaded.adds_up();
     assert_eq!(loaded.code, Some(0), "{}{}", loaded.said, loaded.told);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
 
-use crate::loaded::{load, server, tools};
+use crate::loaded::{load, options, server, tools};
 use crate::support::backend::{self, After, Kind, Received, chunk, end_stream, open_stream, reply, respond};
 
 const FAULTY: [&str; 10] = ["good", "refused", "busy", "tool", "stray", "twice", "cut", "html", "input", "hang_up"];
@@ -87,20 +87,8 @@ fn both_eras_together_make_no_error_at_a_server_of_both() {
         (request.header("mcp-protocol-version") == Some("2026-07-28"))
             .then(|| crate::loaded::result(request, stream, &json!({"content": []})))
     });
-    let options = [
-        "--era",
-        "mix",
-        "--users",
-        "10",
-        "--rate",
-        "3000",
-        "--duration",
-        "3s",
-        "--session-calls",
-        "4",
-        "--also",
-        "list=10,ping=10",
-    ];
+    let options =
+        options(&[], "--era mix --users 10 --rate 3000 --duration 3s --session-calls 4 --also list=10,ping=10");
     let loaded = load(&backend.url(), &options);
     loaded.adds_up();
     assert_eq!(loaded.code, Some(0), "{}{}", loaded.said, loaded.told);
@@ -133,22 +121,8 @@ fn a_lost_session_is_counted_once_and_begun_anew() {
         (is_call && calls.fetch_add(1, Ordering::Relaxed) % 5 == 4)
             .then(|| respond(stream, 404, &[], "application/json", b"{}"))
     });
-    let options = [
-        "--users",
-        "5",
-        "--rate",
-        "3000",
-        "--duration",
-        "2s",
-        "--ramp",
-        "0s",
-        "--also",
-        "none",
-        "--session-calls",
-        "0",
-        "--max-errors",
-        "1000",
-    ];
+    let options =
+        options(&[], "--users 5 --rate 3000 --duration 2s --ramp 0s --also none --session-calls 0 --max-errors 1000");
     let loaded = load(&backend.url(), &options);
     loaded.adds_up();
     let lost = loaded.errors("session lost");
@@ -163,26 +137,11 @@ fn a_lost_session_is_counted_once_and_begun_anew() {
 fn a_server_that_does_not_answer_is_a_timeout_and_calls_behind_it_are_missed_by_number() {
     let backend =
         server(Kind::Modern, &["good"], |request, _| (request.call() == "tools/call").then_some(After::AwaitHangup));
-    let options = [
-        "--era",
-        "modern",
-        "--users",
-        "2",
-        "--rate",
-        "1200",
-        "--duration",
-        "3s",
-        "--ramp",
-        "0s",
-        "--also",
-        "none",
-        "--timeout",
-        "500ms",
-        "--backlog",
-        "3",
-        "--think-shape",
-        "constant",
-    ];
+    let options = options(
+        &[],
+        "--era modern --users 2 --rate 1200 --duration 3s --ramp 0s --also none --timeout 500ms --backlog 3 \
+         --think-shape constant",
+    );
     let loaded = load(&backend.url(), &options);
     loaded.adds_up();
     let (timeouts, missed) = (loaded.errors("timeout"), loaded.errors("missed"));

@@ -1,5 +1,6 @@
 //! A run of the binary: started with options, its report read.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -8,6 +9,21 @@ use tempfile::TempDir;
 
 use crate::support::backend::{After, Received, reply};
 use crate::support::{Backend, until};
+use crate::support_sdk;
+
+/// A replica of the fixture server, as a process of the run's own.
+pub fn replica(name: &str) -> String {
+    format!("{name}=exec node {} --port {{port}} --name {name}", support_sdk::sdk().join("server.mjs").display())
+}
+
+/// A Moorline before `a` and `b`, as another.
+pub fn gateway() -> String {
+    format!(
+        "gateway=exec {} serve --listen 127.0.0.1:{{port}} --admin off --backend http://127.0.0.1:{{a.port}}/mcp \
+         --backend http://127.0.0.1:{{b.port}}/mcp",
+        env!("CARGO_BIN_EXE_moorline")
+    )
+}
 
 /// What a run left behind.
 pub struct Loaded {
@@ -19,7 +35,7 @@ pub struct Loaded {
 }
 
 /// Runs the binary to its end.
-pub fn load(url: &str, options: &[&str]) -> Loaded {
+pub fn load<S: AsRef<OsStr>>(url: &str, options: &[S]) -> Loaded {
     let folder = tempfile::tempdir().unwrap();
     let output = command(folder.path(), url, options).output().unwrap();
     Loaded::new(folder, &output)
@@ -31,8 +47,14 @@ pub struct Loading {
     folder: TempDir,
 }
 
+/// Options, beginning with the processes that are to be started; the others are words without spaces in them.
+pub fn options(start: &[String], rest: &str) -> Vec<String> {
+    let start = start.iter().flat_map(|command| ["--start".to_owned(), command.clone()]);
+    start.chain(rest.split_whitespace().map(str::to_owned)).collect()
+}
+
 /// Starts the binary.
-pub fn begin(url: &str, options: &[&str]) -> Loading {
+pub fn begin<S: AsRef<OsStr>>(url: &str, options: &[S]) -> Loading {
     let folder = tempfile::tempdir().unwrap();
     let mut command = command(folder.path(), url, options);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -52,7 +74,7 @@ impl Loading {
     }
 }
 
-fn command(folder: &Path, url: &str, options: &[&str]) -> Command {
+fn command<S: AsRef<OsStr>>(folder: &Path, url: &str, options: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moorline"));
     command.args(["load", url, "--json"]).arg(folder.join("run.json")).arg("--html").arg(folder.join("run.html"));
     command.args(["--seed", "7"]).args(options).stdin(Stdio::null());

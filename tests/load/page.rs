@@ -5,47 +5,17 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::browser::Browser;
-use crate::loaded::{Loaded, load, server};
+use crate::loaded::{Loaded, gateway, load, options, replica, server};
 use crate::support::backend::Kind;
-use crate::support_sdk;
 
 /// A run with something to see in each chart.
 fn eventful() -> Loaded {
-    let server = support_sdk::sdk().join("server.mjs");
-    let replica = |name: &str| format!("{name}=exec node {} --port {{port}} --name {name}", server.display());
-    let options = [
-        "--start",
-        &replica("a"),
-        "--start",
-        &replica("b"),
-        "--start",
-        &format!(
-            "gateway=exec {} serve --listen 127.0.0.1:{{port}} --admin off --backend http://127.0.0.1:{{a.port}}/mcp --backend http://127.0.0.1:{{b.port}}/mcp",
-            env!("CARGO_BIN_EXE_moorline")
-        ),
-        "--chaos",
-        "kill:a@6s,restart@9s,pause:b@14s+1s",
-        "--users",
-        "30",
-        "--rate",
-        "3000",
-        "--duration",
-        "20s",
-        "--ramp",
-        "3s",
-        "--streams",
-        "50%",
-        "--session-calls",
-        "15",
-        "--tool",
-        "look=3:{\"ms\":5}",
-        "--tool",
-        "whoami",
-        "--tool",
-        "slow=1:{\"steps\":2,\"ms\":20}",
-        "--max-errors",
-        "100000",
-    ];
+    let options = options(
+        &[replica("a"), replica("b"), gateway()],
+        "--chaos kill:a@6s,restart@9s,pause:b@14s+1s --users 30 --rate 3000 --duration 20s --ramp 3s \
+         --streams 50% --session-calls 15 --tool look=3:{\"ms\":5} --tool whoami --tool slow=1:{\"steps\":2,\"ms\":20} \
+         --max-errors 100000",
+    );
     let loaded = load("http://127.0.0.1:{gateway.port}/mcp", &options);
     assert_eq!(loaded.code, Some(0), "{}{}", loaded.said, loaded.told);
     loaded

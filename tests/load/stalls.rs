@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::loaded::{load, server};
+use crate::loaded::{load, options, server};
 use crate::support::backend::Kind;
 use crate::support::now;
 
@@ -36,24 +36,11 @@ fn a_second_of_standstill_shows_in_the_percentiles_as_the_plan_says() {
 fn stands_still_for_a_second_and_no_more() -> bool {
     let backend = stalls();
     // Four users, 200 calls a second in all, for ten seconds: a tenth of the calls fall due in the second of standstill.
-    let options = [
-        "--era",
-        "modern",
-        "--users",
-        "4",
-        "--rate",
-        "12000",
-        "--duration",
-        "10s",
-        "--ramp",
-        "0s",
-        "--also",
-        "none",
-        "--think-shape",
-        "constant",
-        "--backlog",
-        "200",
-    ];
+    let options = options(
+        &[],
+        "--era modern --users 4 --rate 12000 --duration 10s --ramp 0s --also none --think-shape constant \
+         --backlog 200",
+    );
     let loaded = load(&backend.url(), &options);
     loaded.adds_up();
     assert_eq!(loaded.code, Some(0), "{}{}", loaded.said, loaded.told);

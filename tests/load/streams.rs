@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
 
-use crate::loaded::{load, server};
+use crate::loaded::{load, options, server};
 use crate::support::backend::{After, Kind, chunk, end_stream, open_stream};
 
 #[test]
@@ -49,24 +49,11 @@ fn a_users_stream_that_breaks_is_counted_and_opened_again_from_its_last_event() 
         // Each is cut once, and its successor stays.
         Some(if request.header("last-event-id").is_none() { After::Close } else { After::AwaitHangup })
     });
-    let options = [
-        "--users",
-        "10",
-        "--streams",
-        "50%",
-        "--rate",
-        "600",
-        "--duration",
-        "3s",
-        "--ramp",
-        "0s",
-        "--session-calls",
-        "0",
-        "--also",
-        "none",
-        "--max-errors",
-        "5",
-    ];
+    let options = options(
+        &[],
+        "--users 10 --streams 50% --rate 600 --duration 3s --ramp 0s --session-calls 0 --also none \
+         --max-errors 5",
+    );
     let loaded = load(&backend.url(), &options);
     loaded.adds_up();
     let streams = |name: &str| loaded.count(&format!("/streams/{name}"));
@@ -96,22 +83,8 @@ fn a_stream_that_the_server_ends_politely_or_does_not_offer_is_no_error() {
             end_stream(stream)
         })
     });
-    let options = [
-        "--users",
-        "4",
-        "--streams",
-        "1",
-        "--rate",
-        "600",
-        "--duration",
-        "2s",
-        "--ramp",
-        "0s",
-        "--session-calls",
-        "0",
-        "--also",
-        "none",
-    ];
+    let options =
+        options(&[], "--users 4 --streams 1 --rate 600 --duration 2s --ramp 0s --session-calls 0 --also none");
     let loaded = load(&polite.url(), &options);
     assert_eq!(loaded.code, Some(0), "{}", loaded.said);
     assert!(loaded.count("/streams/closed") >= 8 && loaded.count("/streams/mended/count") >= 4, "{}", loaded.said);
@@ -136,24 +109,10 @@ fn a_modern_user_listens_by_a_request_of_its_own() {
             After::AwaitHangup
         })
     });
-    let options = [
-        "--era",
-        "modern",
-        "--users",
-        "6",
-        "--streams",
-        "50%",
-        "--rate",
-        "600",
-        "--duration",
-        "2s",
-        "--ramp",
-        "0s",
-        "--also",
-        "none",
-        "--session-calls",
-        "0",
-    ];
+    let options = options(
+        &[],
+        "--era modern --users 6 --streams 50% --rate 600 --duration 2s --ramp 0s --also none --session-calls 0",
+    );
     let loaded = load(&backend.url(), &options);
     assert_eq!(loaded.code, Some(0), "{}{}", loaded.said, loaded.told);
     let streams = |name: &str| loaded.count(&format!("/streams/{name}"));
