@@ -5,6 +5,7 @@ mod client;
 mod clock;
 mod collector;
 mod configs;
+mod count;
 mod http;
 mod keep;
 mod keys;
@@ -19,7 +20,7 @@ mod run;
 mod works;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ struct Cli {
 enum Verb {
     /// Run works against peers, interleaved, and keep the figures
     Run(Box<Run>),
+    /// Count the instructions that a request costs Moorline, by callgrind
+    Count(CountArgs),
     /// Serve as the backend that all peers have
     Origin {
         /// Ports on 127.0.0.1
@@ -127,6 +130,28 @@ struct Run {
     load_core: usize,
 }
 
+#[derive(Args, Clone)]
+struct CountArgs {
+    /// Moorline's binary
+    #[arg(long, default_value = "../target/release/moorline")]
+    moorline: PathBuf,
+    /// Works of single requests
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "json,sse,burst,list,modern,refused,hit")]
+    works: Vec<Work>,
+    /// Moorline, as it is set up
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "blind,moorline,watched")]
+    peers: Vec<Peer>,
+    /// Requests over which the cost is spread
+    #[arg(long, default_value_t = 1000)]
+    requests: u32,
+    /// Kept figures: more than these is an error. Written where the file is not there
+    #[arg(long)]
+    against: Option<PathBuf>,
+    /// Where callgrind's own files go
+    #[arg(long, default_value = "target/callgrind")]
+    folder: PathBuf,
+}
+
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     match cli.verb {
@@ -134,6 +159,7 @@ fn main() -> Result<ExitCode> {
             prepare(run.load_core)?;
             runtime()?.block_on(execute(*run))
         }
+        Verb::Count(count) => runtime()?.block_on(count_all(count)),
         Verb::Origin { port } => runtime()?.block_on(origin::serve(&port)).map(|()| ExitCode::SUCCESS),
         Verb::Report { folder } => {
             println!("{}", keep::samples(&folder, &keep::read(&folder)?)?);
@@ -204,6 +230,24 @@ async fn profile(peer: Peer, run: &Run, yard: &Yard, origins: &Origins) -> Resul
     Ok(())
 }
 
+async fn count_all(args: CountArgs) -> Result<ExitCode> {
+    let origins = Origins::start(3, Server::Origin).await?;
+    let counted = count::Counted { peers: args.peers, works: args.works, requests: args.requests, folder: args.folder };
+    // What is counted goes by itself, and at once.
+    let yard = Yard { moorline_extra: "\n[drain]\nnotice = \"0s\"\n".into(), ..yard_of(&args.moorline, &origins)? };
+    let counts = count::count(&counted, &yard).await?;
+    let table = count::table(&counts);
+    print!("{table}");
+    let Some(against) = args.against else { return Ok(ExitCode::SUCCESS) };
+    if !against.exists() {
+        fs::write(&against, &table)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let dearer = count::dearer(&counts, &fs::read_to_string(&against)?)?;
+    dearer.iter().for_each(|what| eprintln!("dearer than it was: {what}"));
+    Ok(if dearer.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 fn plan(run: &Run) -> Plan {
     Plan {
         work: Work::Json,
@@ -218,8 +262,6 @@ fn plan(run: &Run) -> Plan {
 }
 
 fn yard(run: &Run, origins: &Origins) -> Result<Yard> {
-    let folder = std::env::temp_dir().join(format!("moorline-bench-{}", std::process::id()));
-    fs::create_dir_all(&folder)?;
     let used = run.profile_only.map_or_else(|| run.peers.iter().any(|peer| peer.is_moorline()), Peer::is_moorline);
     ensure!(
         !used || run.moorline.is_file(),
@@ -228,12 +270,25 @@ fn yard(run: &Run, origins: &Origins) -> Result<Yard> {
     );
     let moorline_extra = run.moorline_extra.as_ref().map(fs::read_to_string).transpose().context("--moorline-extra")?;
     Ok(Yard {
+        core: run.proxy_core,
+        moorline_extra: moorline_extra.unwrap_or_default(),
+        nginx_buffers: run.nginx_buffers.clone(),
+        ..yard_of(&run.moorline, origins)?
+    })
+}
+
+/// Peers as they are where nothing else is said.
+fn yard_of(moorline: &Path, origins: &Origins) -> Result<Yard> {
+    let folder = std::env::temp_dir().join(format!("moorline-bench-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    Ok(Yard {
         folder,
         origins: origins.addrs.clone(),
         collector: collector::start()?,
-        core: run.proxy_core,
-        moorline: run.moorline.clone(),
-        moorline_extra: moorline_extra.unwrap_or_default(),
-        nginx_buffers: run.nginx_buffers.clone(),
+        core: 0,
+        moorline: moorline.to_owned(),
+        moorline_extra: String::new(),
+        under: Vec::new(),
+        nginx_buffers: String::new(),
     })
 }

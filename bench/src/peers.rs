@@ -84,6 +84,8 @@ pub struct Yard {
     pub moorline: PathBuf,
     /// More lines for Moorline's configuration.
     pub moorline_extra: String,
+    /// What proxies are started under: a program with its options, such as valgrind.
+    pub under: Vec<String>,
     /// nginx's buffers for all works but `idle`, which has nginx's own default.
     pub nginx_buffers: String,
 }
@@ -103,7 +105,7 @@ pub struct Running {
     pub tree: Tree,
     /// Its Redis, on the core of load and backends, where it has one.
     pub beside: Option<Process>,
-    _process: Option<Process>,
+    process: Option<Process>,
 }
 
 impl Process {
@@ -124,6 +126,25 @@ impl Process {
     /// Its id: `setpriv` and `taskset` become the program that they start.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+}
+
+impl Running {
+    /// Asks the peer to end, and waits until it has.
+    ///
+    /// # Errors
+    /// If it has not by then.
+    pub fn stop(mut self, within: Duration) -> Result<()> {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        kill(Pid::from_raw(i32::try_from(process.id())?), Signal::SIGTERM)?;
+        let rounds = within.as_millis() / 10;
+        for _ in 0..rounds {
+            if process.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        bail!("has not ended within {within:?}")
     }
 }
 
@@ -151,7 +172,7 @@ impl Drop for Process {
 pub async fn start(peer: Peer, work: Work, yard: &Yard) -> Result<Running> {
     if peer == Peer::Direct {
         let addr = *yard.origins.first().context("no origin")?;
-        return Ok(Running { addr, tree: Tree::default(), beside: None, _process: None });
+        return Ok(Running { addr, tree: Tree::default(), beside: None, process: None });
     }
     let addrs = free_addrs(3)?;
     let [addr, admin, redis] = addrs[..] else { bail!("no free ports") };
@@ -160,11 +181,12 @@ pub async fn start(peer: Peer, work: Work, yard: &Yard) -> Result<Running> {
     let log = yard.folder.join(format!("{}.log", peer.name()));
     let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
     let beside = if peer.has_redis() { Some(start_redis(redis).await?) } else { None };
-    let process = Process::start(&command(peer, yard, &file), Some(yard.core), log.into())?;
+    let process =
+        Process::start(&[yard.under.clone(), command(peer, yard, &file)].concat(), Some(yard.core), log.into())?;
     let (process, tree) = until_it_answers(process, addr)
         .await
         .with_context(|| format!("{} (its log is in {})", peer.name(), yard.folder.display()))?;
-    Ok(Running { addr, tree, beside, _process: Some(process) })
+    Ok(Running { addr, tree, beside, process: Some(process) })
 }
 
 /// Starts a Redis that writes nothing to disk and waits until it takes connections.
