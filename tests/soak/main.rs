@@ -1,5 +1,7 @@
 //! Mixed honest and hostile load on one instance for as long as it is told to: `make soak`, 20 minutes. Its memory must not grow by
 //! more than a twentieth once it is warm, and when all is over it has the tasks and the descriptors that it had before.
+//! Warming up ends in a rush, several times the load of what follows: what an allocator keeps of the highest tide it has seen is no
+//! growth, and shall be there before anything is compared.
 //! Sessions live for two minutes here: of each that has ended, its tombstone is kept until its lifetime is over, and shall not be taken
 //! for a leak.
 //!
@@ -28,7 +30,7 @@ mod slow;
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use scene::{Case, Scene, honest};
 use support::session::modern_call;
@@ -40,9 +42,14 @@ const EVERY: Duration = Duration::from_secs(10);
 /// Growth that is no leak, in percent of what it was when warm.
 const GROWTH: f64 = 5.0;
 
+/// How many more honest clients the rush has.
+const RUSH: usize = 8;
+
 /// What the threads share.
 struct Load {
     scene: Scene,
+    begun: Instant,
+    lasts: Duration,
     over: AtomicBool,
     honest: AtomicUsize,
     hostile: AtomicUsize,
@@ -62,6 +69,11 @@ impl Load {
         !self.over.load(Ordering::Relaxed)
     }
 
+    /// Whether the rush goes on: from an eighth of the time to a fifth of it. What is compared begins at a quarter.
+    fn is_rushed(&self) -> bool {
+        self.goes_on() && self.begun.elapsed() < self.lasts / 5
+    }
+
     /// Whether it went as it should; what did not is printed.
     fn counted(&self, count: &AtomicUsize, run: impl FnOnce()) {
         count.fetch_add(1, Ordering::Relaxed);
@@ -71,8 +83,8 @@ impl Load {
     }
 
     /// Connections that are kept for a while, new ones, both eras, sessions with their streams.
-    fn honest(&self) {
-        while self.goes_on() {
+    fn honest(&self, goes_on: impl Fn(&Self) -> bool) {
+        while goes_on(self) {
             self.counted(&self.honest, || {
                 let mut kept = self.scene.connect();
                 for _ in 0..20 {
@@ -88,6 +100,11 @@ impl Load {
                 assert_eq!(session.end().status / 100, 2);
             });
         }
+    }
+
+    fn rush(&self) {
+        std::thread::sleep(self.lasts / 8);
+        self.honest(Self::is_rushed);
     }
 
     fn hostile(&self, cases: &[Case]) {
@@ -135,8 +152,10 @@ fn main() {
     let seconds: u64 = arguments.next().map_or(1200, |seconds| seconds.parse().expect("SECONDS is a number"));
     let folder = arguments.next();
     let legacy = support::Backend::legacy("b");
-    let load = Load {
+    let mut load = Load {
         scene: Scene::lasting(&legacy),
+        begun: now(),
+        lasts: Duration::from_secs(seconds),
         over: AtomicBool::new(false),
         honest: AtomicUsize::new(0),
         hostile: AtomicUsize::new(0),
@@ -149,17 +168,20 @@ fn main() {
         [http1::cases(), bodies::cases(), http2::cases(), responses::cases()].into_iter().flatten().collect::<Vec<_>>();
     table.retain(|case| case.reaches < 100);
     let mut samples = Vec::new();
+    load.begun = now();
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| load.honest());
+            scope.spawn(|| load.honest(Load::goes_on));
+        }
+        for _ in 0..RUSH {
+            scope.spawn(|| load.rush());
         }
         scope.spawn(|| load.hostile(&table));
         scope.spawn(|| load.slow());
-        let begun = now();
-        let every = EVERY.min(Duration::from_secs(seconds) / 12);
-        while begun.elapsed() < Duration::from_secs(seconds) {
+        let every = EVERY.min(load.lasts / 12);
+        while load.begun.elapsed() < load.lasts {
             std::thread::sleep(every);
-            samples.push(load.sample(begun.elapsed().as_secs()));
+            samples.push(load.sample(load.begun.elapsed().as_secs()));
             load.scene.backend.forget_received();
             legacy.forget_received();
         }
