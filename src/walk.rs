@@ -268,9 +268,9 @@ impl Walk {
             Box::pin(stream_follows(moored)).await;
         }
         let pass = exchange.during("backend queue", self.limit.pass(exchange, &heading.backend)).await?;
-        self.observe.sent(trail, moored.map(|moored| moored.id), &heading.backend);
         let mut change = self.cache.change(exchange);
         let sending = self.relay.now();
+        self.observe.sent(trail, moored.map(|moored| moored.id), (&heading.backend, sending));
         let sent = self.relay.send(exchange, outgoing, heading, moored).await;
         self.observe.answered(trail);
         if matches!(sent, Err(Lost::Broken(_) | Lost::Failed(_))) {

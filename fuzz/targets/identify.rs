@@ -45,7 +45,7 @@ fn station() -> &'static Arc<Identify> {
         let gates = Gates::new(Clock::system());
         let doors: Vec<_> = config.pools.iter().map(|pool| (pool_id(&pool.path), &pool.auth)).collect();
         gates.reconfigure(&doors).map_err(|_| ()).expect("nobody is asked who it is");
-        Arc::new(Identify::new(settings, (Arc::new(Fleet::new(&config.pools)), Arc::new(gates)), Clock::system()))
+        Arc::new(Identify::new(settings, (Arc::new(Fleet::new(&config.pools)), Arc::new(gates))))
     })
 }
 

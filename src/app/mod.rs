@@ -303,7 +303,7 @@ impl Shared {
             sessions: Arc::new(Sessions::new(parts).await?),
             cache: Arc::new(Cache::new(&cache_settings(config), results, clock.clone())),
             limit: Arc::new(Limit::new(&limit_settings(config), Arc::clone(&stores.counters), clock.clone())),
-            identify: Arc::new(Identify::new(identify_settings(config), doors, clock.clone())),
+            identify: Arc::new(Identify::new(identify_settings(config), doors)),
             authorize: Arc::new(Authorize::new(authorize_settings(config), Arc::clone(&gates))),
             gates,
             route: Arc::new(Route::new(clock.clone(), Chance::system())),

@@ -21,7 +21,6 @@ use hyper::body::Incoming;
 pub use cors::Cors;
 
 use crate::auth::Gates;
-use crate::clock::Clock;
 use crate::config::{AddressRange, Bounds};
 use crate::exchange::{Ask, Call, Caller, Certificate, Exchange, Hop, IDENTITY_KEYS, Said, WELL_KNOWN};
 use crate::fleet::Fleet;
@@ -38,7 +37,6 @@ pub struct Identify {
     settings: ArcSwap<Settings>,
     fleet: Arc<Fleet>,
     gates: Arc<Gates>,
-    clock: Clock,
 }
 
 /// What the identify station needs to know.
@@ -74,8 +72,8 @@ pub struct Connection {
 impl Identify {
     /// A station with these settings.
     #[must_use]
-    pub fn new(settings: Settings, (fleet, gates): (Arc<Fleet>, Arc<Gates>), clock: Clock) -> Self {
-        Self { settings: ArcSwap::from_pointee(settings), fleet, gates, clock }
+    pub fn new(settings: Settings, (fleet, gates): (Arc<Fleet>, Arc<Gates>)) -> Self {
+        Self { settings: ArcSwap::from_pointee(settings), fleet, gates }
     }
 
     /// Takes a new configuration.
@@ -88,7 +86,6 @@ impl Identify {
     /// # Errors
     /// A [`Reject`] that carries the request's own id wherever it could be read.
     pub async fn read(&self, request: Request<Incoming>, connection: Connection) -> Result<Box<Exchange>, Reject> {
-        let started = self.clock.now();
         let settings = self.settings.load_full();
         let (mut parts, incoming) = request.into_parts();
         let nobody = |cause: Cause| cause.to(Asker::default());
@@ -114,7 +111,6 @@ impl Identify {
         };
         let caller = Caller { addr: origin::client(&origin, &parts.headers), principal };
         Ok(Box::new(Exchange {
-            started,
             pool,
             caller,
             era: facts.era,

@@ -2,6 +2,7 @@
 //! together piece by piece: `write!` would take a fifth of what all of a request takes outside the kernel.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::trail::Done;
@@ -9,38 +10,44 @@ use crate::mcp::raw;
 use crate::mcp::version::Era;
 use crate::names::InstanceId;
 
+/// Room for a line of the usual length in bytes, so that it is asked for once.
+const USUAL: usize = 512;
+
 /// Writes the line of an exchange whose answer has ended at that time, in unix milliseconds.
 pub fn line(line: &mut String, done: &Done<'_>, (at, instance): (u64, InstanceId)) {
+    line.reserve(USUAL);
     let (mut line, trail) = (Line(line), done.trail);
     line.count("{\"at\":", at);
-    line.hex(",\"instance\":", &instance.0.to_be_bytes());
+    line.hex(",\"instance\":\"", &instance.0.to_be_bytes());
     line.count(",\"status\":", done.status.as_u16().into());
-    line.word(",\"outcome\":", done.outcome.name());
+    line.word(",\"outcome\":\"", done.outcome.name());
     if let Some(facts) = &trail.facts {
-        line.text(",\"pool\":", &facts.pool.settings().name);
-        // Writing to a String cannot fail.
-        let _ = write!(line.0, ",\"client\":\"{}\"", facts.client);
-        line.word(",\"era\":", if facts.era == Era::Modern { "modern" } else { "legacy" });
-        line.text(",\"method\":", facts.verb());
+        line.text(",\"pool\":\"", &facts.pool.settings().name);
+        line.address(",\"client\":\"", facts.client);
+        line.word(",\"era\":\"", if facts.era == Era::Modern { "modern" } else { "legacy" });
+        match &facts.verb {
+            Some(strange) => line.text(",\"method\":\"", strange),
+            None => line.word(",\"method\":\"", facts.method.name()),
+        }
         if let Some(caller) = &facts.caller {
-            line.text(",\"caller\":", &caller.name);
+            line.text(",\"caller\":\"", &caller.name);
         }
         if let Some(name) = &facts.name {
-            line.text(",\"name\":", name);
+            line.text(",\"name\":\"", name);
         }
         line.count(",\"bytes_in\":", facts.body);
     }
     if let Some(session) = trail.session {
-        line.hex(",\"session\":", &session.0.to_be_bytes());
+        line.hex(",\"session\":\"", &session.0.to_be_bytes());
     }
     if let Some(trace) = trail.trace {
-        line.hex(",\"trace\":", &trace.0);
+        line.hex(",\"trace\":\"", &trace.0);
     }
     if let Some(cached) = trail.cached {
-        line.word(",\"cache\":", cached);
+        line.word(",\"cache\":\"", cached);
     }
     if let Some(backend) = &trail.legs.backend {
-        line.text(",\"backend\":", &backend.name);
+        line.text(",\"backend\":\"", &backend.name);
         line.count(",\"tries\":", trail.legs.tries.into());
         line.micros(",\"backend_us\":", done.backend);
     }
@@ -49,10 +56,10 @@ pub fn line(line: &mut String, done: &Done<'_>, (at, instance): (u64, InstanceId
         line.0.push_str(itoa::Buffer::new().format(code));
     }
     if let Some(refusal) = trail.refusal {
-        line.word(",\"refused\":", refusal);
+        line.word(",\"refused\":\"", refusal);
     }
     if let Some(limit) = &trail.limit {
-        line.text(",\"limit\":", limit);
+        line.text(",\"limit\":\"", limit);
     }
     line.micros(",\"own_us\":", done.own);
     line.micros(",\"us\":", done.whole);
@@ -73,22 +80,35 @@ impl Line<'_> {
         self.count(key, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// Digits, two for each byte.
+    /// Digits, two for each of at most 16 bytes.
     fn hex(&mut self, key: &str, bytes: &[u8]) {
-        const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        let digits = &digits[..2 * bytes.len().min(16)];
+        self.word(key, std::str::from_utf8(digits).unwrap_or_default());
+    }
+
+    fn address(&mut self, key: &str, address: IpAddr) {
         self.0.push_str(key);
-        self.0.push('"');
-        for byte in bytes {
-            self.0.push(DIGITS[usize::from(byte >> 4)]);
-            self.0.push(DIGITS[usize::from(byte & 15)]);
+        match address {
+            IpAddr::V4(address) => {
+                for (at, octet) in address.octets().into_iter().enumerate() {
+                    self.0.push_str(if at > 0 { "." } else { "" });
+                    self.0.push_str(itoa::Buffer::new().format(octet));
+                }
+            }
+            // Writing to a String cannot fail.
+            IpAddr::V6(address) => drop(write!(self.0, "{address}")),
         }
         self.0.push('"');
     }
 
-    /// One of our own words, in which nothing is to be escaped.
+    /// One of our own words, in which nothing is to be escaped. Keys of texts end with the quote that opens their value.
     fn word(&mut self, key: &str, word: &str) {
         self.0.push_str(key);
-        self.0.push('"');
         self.0.push_str(word);
         self.0.push('"');
     }
@@ -98,7 +118,7 @@ impl Line<'_> {
         if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
             return self.word(key, text);
         }
-        self.0.push_str(key);
+        self.0.push_str(key.strip_suffix('"').unwrap_or(key));
         self.0.push_str(&raw::quote(text));
     }
 }
@@ -113,9 +133,9 @@ mod tests {
         fn whatever_is_said_stays_one_line_of_json(text in ".*", odd in "[\\x00-\\x1f\"\\\\a]{0,8}", bytes in any::<[u8; 16]>(), count: u64) {
             let mut written = String::new();
             let mut line = Line(&mut written);
-            line.text("{\"text\":", &text);
-            line.text(",\"odd\":", &odd);
-            line.hex(",\"hex\":", &bytes);
+            line.text("{\"text\":\"", &text);
+            line.text(",\"odd\":\"", &odd);
+            line.hex(",\"hex\":\"", &bytes);
             line.count(",\"count\":", count);
             written.push('}');
             prop_assert!(!written.contains('\n'));

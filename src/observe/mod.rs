@@ -140,13 +140,13 @@ impl Observe {
         (trail.session, trail.cached) = (session, cached);
     }
 
-    /// Writes down where it goes.
-    pub fn sent(&self, trail: &mut Trail, session: Option<SessionId>, backend: &Arc<Backend>) {
+    /// Writes down where it goes, and when.
+    pub fn sent(&self, trail: &mut Trail, session: Option<SessionId>, (backend, now): (&Arc<Backend>, Instant)) {
         if trail.began.is_none() {
             return;
         }
         trail.session = session;
-        trail.legs.sent(backend, self.clock.now());
+        trail.legs.sent(backend, now);
     }
 
     /// Writes down that the backend's answer has begun, or will not come.

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::metrics::{Collect, Kind, Metric, Page, REQUESTS, SHORT};
-use super::tally::{Counts, Tallies, Times};
+use super::names::Method;
+use super::tally::{Counts, ERAS, Tallies, Times};
 use super::trail::Outcome;
 use crate::fleet::Fleet;
 use crate::mcp::version::Era;
@@ -135,26 +136,30 @@ impl Requests {
 
     fn kinds(&self, counts: &Counts, page: &mut Page) {
         let mut family = page.family(&REQUESTS_TOTAL);
-        for (kind, count) in &counts.requests {
-            let pool = match kind.pool {
-                Some(pool) => self.name(pool),
-                None => Some(Box::default()),
-            };
-            let Some(pool) = pool else { continue };
-            let tool = self.tallies.tools.name(kind.tool).unwrap_or_default();
-            let era = match kind.era {
-                Some(Era::Legacy) => "legacy",
-                Some(Era::Modern) => "modern",
-                None => "",
-            };
-            family.count(&[&pool, kind.method.name(), &tool, era, kind.outcome.name()], *count);
+        let some = |outcomes: [u64; Outcome::ALL.len()]| {
+            Outcome::ALL.into_iter().zip(outcomes).filter(|(_, count)| *count > 0)
+        };
+        for (outcome, count) in some(counts.unread) {
+            family.count(&["", Method::OTHER.name(), "", "", outcome.name()], count);
+        }
+        for ((pool, method, tool), requests) in &counts.requests {
+            let Some(pool) = self.name(*pool) else { continue };
+            let tool = self.tallies.tools.name(*tool).unwrap_or_default();
+            for (era, outcomes) in ERAS.into_iter().zip(requests.outcomes) {
+                let era = if era == Era::Modern { "modern" } else { "legacy" };
+                for (outcome, count) in some(outcomes) {
+                    family.count(&[&pool, method.name(), &tool, era, outcome.name()], count);
+                }
+            }
         }
     }
 
     fn times(&self, counts: &Counts, page: &mut Page) {
         let mut own = std::collections::HashMap::<_, Times>::new();
-        for ((pool, method, tool), times) in &counts.times {
-            let Some(name) = self.name(*pool) else { continue };
+        let timed = counts.requests.iter().filter(|(_, requests)| requests.times.whole.count() > 0);
+        for ((pool, method, tool), requests) in timed {
+            let (name, times) = (self.name(*pool), &requests.times);
+            let Some(name) = name else { continue };
             let tool = self.tallies.tools.name(*tool).unwrap_or_default();
             page.family(&DURATION).histogram(&[&name, method.name(), &tool], &times.whole.snapshot());
             if times.backend.count() > 0 {

@@ -17,7 +17,7 @@ use crate::config::AccessLog;
 const MOST_WAITING: usize = 1 << 20;
 
 /// Lines lie in their tray for so long, that others may come: what it takes to wake the writing thread costs more than a line.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Orders that wait for the writing thread. A tray rings once until it is emptied.
 const ORDERS: usize = 256;

@@ -1,11 +1,13 @@
 //! What one worker thread has counted of the exchanges that have ended. Each thread has its own, so that none waits for another, and
 //! whoever reads adds them up.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use hashbrown::{Equivalent, HashMap};
 
 use super::names::{Method, Tool, Tools};
 use super::spread::Spread;
@@ -17,20 +19,20 @@ use crate::names::{BackendId, CallerDigest, PoolId};
 /// Backends of which each thread counts the work at most. Where more have come and gone, counting begins anew.
 const MOST_BACKENDS: usize = 4096;
 
-/// What requests are told apart by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Kind {
-    /// Where it came to; none where that was not found out.
-    pub pool: Option<PoolId>,
-    /// What was asked for.
-    pub method: Method,
-    /// The tool that was called.
-    pub tool: Tool,
-    /// None where it was not found out.
-    pub era: Option<Era>,
-    /// How it has ended.
-    pub outcome: Outcome,
+/// What requests are told apart by: where they came to, what was asked for, and the tool that was called.
+pub type Kind = (PoolId, Method, Tool);
+
+/// Requests of one kind. Sums only grow.
+#[derive(Clone, Debug, Default)]
+pub struct Requests {
+    /// How many, by era (in the order of [`ERAS`]) and by how they have ended (in the order of [`Outcome::ALL`]).
+    pub outcomes: [[u64; Outcome::ALL.len()]; ERAS.len()],
+    /// How long they took.
+    pub times: Times,
 }
+
+/// The eras, in the order in which requests are counted by them.
+pub const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
 
 /// How long requests of one kind took.
 #[derive(Clone, Debug, Default)]
@@ -64,10 +66,10 @@ pub enum Who {
 /// Requests by kind, and how long they took. Sums only grow.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// How many of each kind.
-    pub requests: HashMap<Kind, u64>,
-    /// How long they took, by pool, method and tool.
-    pub times: HashMap<(PoolId, Method, Tool), Times>,
+    /// Each kind.
+    pub requests: HashMap<Kind, Requests>,
+    /// Those that have ended before it was found out what they are, by how they have ended (in the order of [`Outcome::ALL`]).
+    pub unread: [u64; Outcome::ALL.len()],
     /// What backends have done.
     pub backends: HashMap<BackendId, Work>,
     /// Answers by what the cache had to do with them.
@@ -116,7 +118,7 @@ pub struct Tally {
 struct Held {
     counts: Counts,
     /// The labels of tools that this thread has met.
-    labels: HashMap<PoolId, HashMap<Box<str>, Tool>>,
+    labels: HashMap<(PoolId, Box<str>), Tool>,
     tools: Top<(PoolId, Tool)>,
     callers: Top<Who>,
 }
@@ -136,24 +138,34 @@ impl Tally {
     pub fn count(&self, done: &Done<'_>, tools: &Tools, now: Instant) {
         let mut held = self.hold();
         let held = &mut *held;
-        let facts = done.trail.facts.as_deref();
-        let tool = facts.map_or(Tool::NONE, |facts| held.label(facts, done.outcome, tools));
-        let kind = Kind {
-            pool: facts.map(|facts| facts.pool.id),
-            method: facts.map_or(Method::OTHER, |facts| facts.method),
-            tool,
-            era: facts.map(|facts| facts.era),
-            outcome: done.outcome,
-        };
-        *held.counts.requests.entry(kind).or_default() += 1;
-        held.counts.bytes_out += done.bytes;
+        let counts = &mut held.counts;
+        counts.bytes_out += done.bytes;
         if let Some(cached) = done.trail.cached {
-            *held.counts.cached.entry(cached).or_default() += 1;
+            *counts.cached.entry(cached).or_default() += 1;
         }
-        let Some(facts) = facts else { return };
-        held.counts.bytes_in += facts.body;
-        held.counts.time(facts, tool, done);
+        let Some(facts) = done.trail.facts.as_deref() else {
+            counts.unread[done.outcome as usize] += 1;
+            return;
+        };
+        counts.bytes_in += facts.body;
+        let tool = held.label(facts, done.outcome, tools);
+        held.counts.count(facts, tool, done);
         held.weigh(facts, tool, done, now);
+    }
+}
+
+/// A tool's name, to be looked up.
+struct Named<'a>(PoolId, &'a str);
+
+impl Hash for Named<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0, self.1).hash(state);
+    }
+}
+
+impl Equivalent<(PoolId, Box<str>)> for Named<'_> {
+    fn equivalent(&self, (pool, name): &(PoolId, Box<str>)) -> bool {
+        self.0 == *pool && self.1 == &**name
     }
 }
 
@@ -162,13 +174,13 @@ impl Held {
     fn label(&mut self, facts: &Facts, outcome: Outcome, tools: &Tools) -> Tool {
         let Some(name) = facts.name.as_deref().filter(|_| facts.is_tool) else { return Tool::NONE };
         let pool = facts.pool.id;
-        if let Some(label) = self.labels.get(&pool).and_then(|labels| labels.get(name)) {
+        if let Some(label) = self.labels.get(&Named(pool, name)) {
             return *label;
         }
         let label = if outcome == Outcome::Good { tools.admit(pool, name) } else { Tool::OTHER };
         // What has none is asked for again each time: there is no end of such names.
         if label != Tool::OTHER {
-            self.labels.entry(pool).or_default().insert(name.into(), label);
+            self.labels.insert((pool, name.into()), label);
         }
         label
     }
@@ -196,7 +208,13 @@ impl Held {
 }
 
 impl Counts {
-    fn time(&mut self, facts: &Facts, tool: Tool, done: &Done<'_>) {
+    fn count(&mut self, facts: &Facts, tool: Tool, done: &Done<'_>) {
+        let requests = self.requests.entry((facts.pool.id, facts.method, tool)).or_default();
+        requests.outcomes[usize::from(facts.era == ERAS[1])][done.outcome as usize] += 1;
+        // What was refused took no time worth knowing, and would hide what the others took.
+        if !facts.stands && done.outcome != Outcome::Refused {
+            requests.times.add(done);
+        }
         if let Some(backend) = &done.trail.legs.backend {
             if self.backends.len() >= MOST_BACKENDS && !self.backends.contains_key(&backend.id) {
                 self.backends.clear();
@@ -205,30 +223,18 @@ impl Counts {
             work.outcomes[done.outcome as usize] += 1;
             work.times.add(done.backend);
         }
-        // What was refused took no time worth knowing, and would hide what the others took.
-        if facts.stands || done.outcome == Outcome::Refused {
-            return;
-        }
-        let times = self.times.entry((facts.pool.id, facts.method, tool)).or_default();
-        let took = [(&mut times.whole, done.whole), (&mut times.own, done.own), (&mut times.backend, done.backend)];
-        let asked = if done.trail.legs.tries > 0 { 3 } else { 2 };
-        for (spread, took) in took.into_iter().take(asked) {
-            spread.add(took);
-            done.exemplar(took).into_iter().for_each(|exemplar| spread.keep(exemplar));
-        }
     }
 
     fn join(&mut self, other: &Self) {
-        other.requests.iter().for_each(|(kind, count)| *self.requests.entry(*kind).or_default() += count);
-        for (key, times) in &other.times {
-            let own = self.times.entry(*key).or_default();
-            own.whole.join(&times.whole);
-            own.own.join(&times.own);
-            own.backend.join(&times.backend);
+        for (kind, requests) in &other.requests {
+            let own = self.requests.entry(*kind).or_default();
+            own.outcomes.iter_mut().zip(&requests.outcomes).for_each(|(own, other)| add_each(own, other));
+            own.times.join(&requests.times);
         }
+        add_each(&mut self.unread, &other.unread);
         for (id, work) in &other.backends {
             let own = self.backends.entry(*id).or_default();
-            own.outcomes.iter_mut().zip(work.outcomes).for_each(|(own, other)| *own += other);
+            add_each(&mut own.outcomes, &work.outcomes);
             own.times.join(&work.times);
         }
         other.cached.iter().for_each(|(word, count)| *self.cached.entry(word).or_default() += count);
@@ -237,11 +243,34 @@ impl Counts {
     }
 }
 
+impl Times {
+    fn add(&mut self, done: &Done<'_>) {
+        let took = [(&mut self.whole, done.whole), (&mut self.own, done.own), (&mut self.backend, done.backend)];
+        let asked = if done.trail.legs.tries > 0 { 3 } else { 2 };
+        for (spread, took) in took.into_iter().take(asked) {
+            spread.add(took);
+            done.exemplar(took).into_iter().for_each(|exemplar| spread.keep(exemplar));
+        }
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.whole.join(&other.whole);
+        self.own.join(&other.own);
+        self.backend.join(&other.backend);
+    }
+}
+
+/// Adds numbers one by one.
+fn add_each<const N: usize>(own: &mut [u64; N], other: &[u64; N]) {
+    own.iter_mut().zip(other).for_each(|(own, other)| *own += other);
+}
+
 impl Totals {
     fn join(&mut self, counts: &Counts) {
-        counts.requests.iter().for_each(|(kind, count)| self.outcomes[kind.outcome as usize] += count);
+        let by_era = counts.requests.values().flat_map(|requests| &requests.outcomes);
+        by_era.chain([&counts.unread]).for_each(|outcomes| add_each(&mut self.outcomes, outcomes));
         counts.cached.iter().for_each(|(word, count)| *self.cached.entry(word).or_default() += count);
-        for times in counts.times.values() {
+        for Requests { times, .. } in counts.requests.values() {
             self.own.join(&times.own);
             self.backend.join(&times.backend);
             let mean = times.backend.sum_micros().checked_div(times.backend.count()).unwrap_or(0);

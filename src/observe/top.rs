@@ -2,9 +2,10 @@
 //! Motwani, "Approximate Frequency Counts over Data Streams", VLDB 2002); one that was dropped and comes again starts anew, so
 //! counts are never too high.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
 
 /// Names that are kept when there are too many, per thread. Twice as many make too many.
 const KEPT: usize = 512;
@@ -56,7 +57,7 @@ impl<K: Copy + Eq + Hash> Top<K> {
     /// Counts one request of whoever goes by `key`; what that is called is asked once.
     pub fn count(&mut self, key: K, name: impl FnOnce() -> Box<str>, share: &Share, now: Instant) {
         self.turn(now);
-        if !self.now.contains_key(&key) && self.now.len() >= 2 * KEPT {
+        if self.now.len() >= 2 * KEPT && !self.now.contains_key(&key) {
             self.forget_the_rare();
         }
         self.now.entry(key).or_insert_with(|| (name(), Share::default())).1.join(share);

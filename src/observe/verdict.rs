@@ -33,7 +33,7 @@ pub enum Verdict {
 impl Verdict {
     /// Looks at a piece of an answer: a whole body, or whole events.
     pub fn look(&mut self, piece: &[u8]) {
-        if *self != Self::Good || piece.len() > MOST || FINDER.find(piece).is_none() {
+        if *self != Self::Good || piece.len() > MOST || !may_tell_of_a_failure(piece) {
             return;
         }
         *self = if piece.first() == Some(&b'{') {
@@ -43,6 +43,14 @@ impl Verdict {
             all.max_by_key(|verdict| *verdict as u8).unwrap_or_default()
         };
     }
+}
+
+/// Whether a failure may stand in it. Many servers say `"isError":false` in each result, which is none and needs no reading.
+fn may_tell_of_a_failure(piece: &[u8]) -> bool {
+    FINDER.find_iter(piece).any(|at| {
+        let value = piece[at + TRACE.len()..].trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+        !value.is_some_and(|value| value.starts_with(b"false"))
+    })
 }
 
 fn of_message(message: &[u8]) -> Verdict {
@@ -73,6 +81,8 @@ mod tests {
         let tool = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":true}}"#;
         assert_eq!(verdict(&[failed]), Verdict::Failed);
         assert_eq!(verdict(&[tool]), Verdict::ToolFailed);
+        let late = r#"{"jsonrpc":"2.0","id":1,"result":{"isError":false,"content":[],"isError" : true}}"#;
+        assert_eq!(verdict(&[late]), Verdict::ToolFailed);
         let events =
             format!("data: {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}}\n\nid: 7\ndata: {tool}\n\n");
         assert_eq!(verdict(&[": ping\n", &events]), Verdict::ToolFailed);
@@ -83,6 +93,7 @@ mod tests {
     fn what_only_speaks_of_failures_is_good() {
         for good in [
             r#"{"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":false}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"content":[],"isError" : false}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"{\"isError\":true}"}]}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{"structuredContent":{"error":"none","isError":true}}}"#,
             "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"error\":1}}\n\n",

@@ -32,7 +32,7 @@ use crate::wire::{HttpVersion, Outgoing, Secure, Settings, Target, Wire};
 const GATHER: Duration = Duration::from_secs(1);
 
 /// Exchanges whose spans go together, at most.
-const TOGETHER: usize = 512;
+const TOGETHER: usize = 128;
 
 /// How long one batch may take, tried again and again.
 const PATIENCE: Duration = Duration::from_secs(10);
