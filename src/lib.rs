@@ -24,6 +24,7 @@ pub mod meter;
 pub mod names;
 pub mod notice;
 pub mod observe;
+pub mod plan;
 pub mod rehome;
 pub mod reject;
 pub mod relay;

@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 16] = [
     &["tls", "log"],
     &["auth", "reject", "store", "wire"],
     &["fleet", "load"],
-    &["exchange"],
+    &["exchange", "plan"],
     &["identify", "authorize", "session", "cache", "limit", "route", "relay", "observe"],
     &["rehome", "toll"],
     &["walk"],

@@ -8,6 +8,7 @@ mod key;
 mod limits;
 mod load;
 mod orders;
+mod plan;
 mod serve;
 mod sessions;
 mod status;
@@ -65,6 +66,8 @@ enum Command {
     Key(key::KeyCommand),
     /// Load an MCP endpoint with simulated users, and say what they met.
     Load(Box<load::LoadArgs>),
+    /// Say what a number of users takes: tier, servers, instances, Redis, limits, cache; write the files for it.
+    Plan(Box<plan::PlanArgs>),
     /// Start sample servers with Moorline in front of them, and tell what to try.
     Demo(DemoArgs),
 }
@@ -125,6 +128,7 @@ pub fn run() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Command::Plan(args) => plan::plan(&args),
         Command::Demo(args) => demo::demo(&args),
     };
     match outcome {

@@ -66,6 +66,7 @@ pub use settings::{
     Rehome, SessionSettings, StoreSettings, StoreUrl, StreamSettings, WhenAway,
 };
 pub use shared::{HostPort, RedisPlace, RedisUrl};
+pub use size::parse as parse_size;
 pub use tls::{BackendTls, CertificateFiles, ClientCertificates, ListenSettings, TlsSettings, TlsVersion};
 pub use traces::{TraceHeaders, TracesSettings};
 pub use url::{BackendUrl, Discovery};

@@ -14,7 +14,8 @@ const UNITS: [(&str, usize); 7] = [
 ];
 
 /// Reads a size in bytes; `None` if the text does not follow the grammar or is too large to count.
-pub(super) fn parse(text: &str) -> Option<usize> {
+#[must_use]
+pub fn parse(text: &str) -> Option<usize> {
     let (number, unit) = split(text, |byte| byte.is_ascii_digit());
     let (_, bytes) = UNITS.iter().find(|(name, _)| *name == unit)?;
     number.parse::<usize>().ok()?.checked_mul(*bytes)
