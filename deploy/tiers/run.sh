@@ -2,7 +2,10 @@
 # Starts a tier from its own files on free loopback ports, with sample servers behind it, prints where it is, and goes on until it is
 # told to stop (Ctrl-C, SIGTERM): then it takes everything with it. In the files nothing but addresses and paths is replaced.
 #
-#   deploy/tiers/run.sh 1|2|3|4 [nginx|haproxy]      # what stands in front; tier 3 knows both
+#   deploy/tiers/run.sh 1|2|3|4 [nginx|haproxy] [--account FILE]      # what stands in front; tier 3 knows both
+#
+# --account: at the end, and at each SIGUSR1, it writes into FILE what each process has taken since all was ready: CPU seconds and
+# peak memory, and of Redis what it holds. Beside the report of a load run that is what `moorline plan` is held against.
 #
 # It needs the programs of the tier (nginx, haproxy, redis-server), openssl, and moorline: $MOORLINE, or what was built here.
 # SERVERS=N starts another number of servers than the file names (at most as many).
@@ -38,7 +41,8 @@ start() {
 
 stop() {
     trap - EXIT
-    trap '' INT TERM
+    trap '' INT TERM USR1
+    if [ -n "$account" ] && [ -n "$begun" ]; then write_account || say "no account could be written to $account" >&2; fi
     local at
     # In the other direction: whoever is in front goes first.
     for ((at = ${#pids[@]} - 1; at >= 0; at--)); do kill -TERM "${pids[at]}" 2>/dev/null || true; done
@@ -54,6 +58,68 @@ any_alive() {
     for pid in "${pids[@]}"; do kill -0 "$pid" 2>/dev/null && return 0; done
     return 1
 }
+
+# ---- what they take -----------------------------------------------------------------------------------------------------
+
+# CPU ticks of a process and its children (nginx has workers), and their peak memory in KiB.
+taken() {
+    local pid=$1 child ticks=0 kib=0 stat
+    for child in "$pid" $(cat "/proc/$pid/task/"*/children 2>/dev/null); do
+        # Behind the name, which may hold anything: utime and stime are the 12th and 13th.
+        stat=$(cat "/proc/$child/stat" 2>/dev/null) || continue
+        read -r -a stat <<<"${stat##*) }"
+        ticks=$((ticks + stat[11] + stat[12]))
+        kib=$((kib + $(sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$child/status")))
+    done
+    REPLY="$ticks $kib"
+}
+
+# What a Redis holds and has run, as members of an object; nothing for other processes.
+held() {
+    local at port=${redis_ports[$1]:-}
+    REPLY=
+    if [ -z "$port" ]; then return; fi
+    at=$(REDISCLI_AUTH=$(cat "$work/redis-password") redis-cli -p "$port" info everything | tr -d '\r')
+    REPLY=", \"used_memory\": $(sed -n 's/^used_memory:\([0-9]*\)$/\1/p' <<<"$at")"
+    REPLY+=", \"scripts\": $(sed -n 's/^cmdstat_evalsha:calls=\([0-9]*\),.*/\1/p' <<<"$at" | grep . || echo 0)"
+}
+
+# From here on it counts.
+begin_account() {
+    local name pid
+    begun=$(awk '{ print $1 }' /proc/uptime)
+    while read -r name pid; do
+        taken "$pid"
+        at_begin[$name]=${REPLY% *}
+        held "$name"
+        scripts_at_begin[$name]=${REPLY##* }
+    done <"$work/pids"
+}
+
+write_account() {
+    local name pid ticks kib more scripts separator=
+    {
+        printf '{\n  "format": "moorline-tier-account", "version": 1, "tier": %s,\n' "$(basename "$tier" | cut -d- -f1)"
+        printf '  "seconds": %s,\n  "processes": [' "$(awk -v begun="$begun" '{ printf "%.2f", $1 - begun }' /proc/uptime)"
+        while read -r name pid; do
+            taken "$pid"
+            read -r ticks kib <<<"$REPLY"
+            held "$name"
+            more=$REPLY
+            if [ -n "$more" ]; then
+                scripts=$((${more##* } - scripts_at_begin[$name]))
+                more="${more% *} $scripts"
+            fi
+            printf '%s\n    { "name": "%s", "cpu_seconds": %s, "memory_peak_kib": %s%s }' "$separator" "$name" \
+                "$(awk -v ticks=$((ticks - at_begin[$name])) -v second="$(getconf CLK_TCK)" 'BEGIN { printf "%.2f", ticks / second }')" "$kib" "$more"
+            separator=,
+        done <"$work/pids"
+        printf '\n  ]\n}\n'
+    } >"$account.new"
+    mv "$account.new" "$account"
+}
+
+# ---- waiting ------------------------------------------------------------------------------------------------------------
 
 # Waits until something answers at a port, and whoever shall is still there.
 await_port() {
@@ -142,6 +208,7 @@ redis() {
         fi
         start "redis-$((at + 1))" redis-server "${arguments[@]}"
         await_port "redis-$((at + 1))" "$port"
+        redis_ports[redis-$((at + 1))]=$port
         members+=("127.0.0.1:$port@$bus")
         put "127.0.0.1:$port" "${nodes[at]}"
     done
@@ -211,6 +278,19 @@ as_whoever_runs_it() { if [ "$(id -u)" -eq 0 ]; then cat; else grep -vE '^ *(use
 
 # ---- the tier -----------------------------------------------------------------------------------------------------------
 
+account=
+begun=
+arguments=()
+while [ "$#" -gt 0 ]; do
+    case "$1" in
+    --account) [ "$#" -gt 1 ] || fail "--account: which file?"; account=$(realpath -m "$2"); shift ;;
+    *) arguments+=("$1") ;;
+    esac
+    shift
+done
+set -- "${arguments[@]}"
+declare -A redis_ports=() at_begin=() scripts_at_begin=()
+
 tier=$(echo "$here/${1:-none}"-*)
 [ -d "$tier" ] || fail "which tier? 1, 2, 3 or 4"
 front=
@@ -236,5 +316,10 @@ instances
 if [ -n "$front" ]; then proxy; fi
 say "processes: $work/pids; admin token: $work/admin-token; certificate: $work/cert.pem"
 say "TLS: https://127.0.0.1:$secure/mcp"
+if [ -n "$account" ]; then
+    begin_account
+    trap write_account USR1
+fi
 say "URL: http://127.0.0.1:$plain/mcp"
-wait
+# A signal that is heard ends a wait, not what is waited for.
+until wait; do :; done

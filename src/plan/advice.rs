@@ -4,7 +4,7 @@ use super::Plan;
 use super::limits::a_minute;
 use super::target::Scope;
 use super::tier::Tier;
-use super::words::{bytes, number, real, seconds, setting, share, small};
+use super::words::{about, argument, bytes, number, real, seconds, share};
 
 /// Something to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +154,7 @@ fn of_the_cache(plan: &Plan, found: &mut Vec<Warning>) {
             "with a TTL of {} only {} of those who repeat a question have an answer; {} would do for four of five; {advice}",
             seconds(cache.ttl),
             share(row.hits),
-            if cache.ttl_for_most.is_finite() { setting(cache.ttl_for_most) } else { "no time".to_owned() }
+            if cache.ttl_for_most.is_finite() { about(cache.ttl_for_most) } else { "no time".to_owned() }
         );
         found.push(Warning::new("cache-does-little", text));
     }
@@ -179,8 +179,8 @@ pub fn next(plan: &Plan, written: Option<&str>) -> Vec<String> {
     next.push(format!(
         "moorline load URL --users {} --rate {} --streams {}% --session-calls {} --duration 5m --json load.json",
         target.users.min(28_000),
-        small(target.calls_per_minute * real(target.users.min(28_000)) / real(target.users)).trim_end_matches(".00"),
-        small(target.streams * 100.0).trim_end_matches(".00"),
+        argument(target.calls_per_minute * real(target.users.min(28_000)) / real(target.users)),
+        argument(target.streams * 100.0),
         target.session_calls
     ));
     next.push("moorline plan --from load.json      # the same with the latency that was met".to_owned());

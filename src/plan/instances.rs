@@ -200,8 +200,8 @@ fn bounds(target: &Target, connections: f64) -> Option<Bounds> {
     let streams = up_to(connections / target.most_busy(), 1000).max(LISTEN_STREAMS);
     let all = up_to(target.open_streams(), 1000).max(LISTEN_STREAMS_OF_A_CALLER);
     let is_more = streams > LISTEN_STREAMS || all > LISTEN_STREAMS_OF_A_CALLER;
-    // Callers that are not authenticated count by address: an office is one of ten.
-    let of_a_caller = up_to(target.open_streams() / 10.0, 1000).clamp(LISTEN_STREAMS_OF_A_CALLER, streams);
+    // Callers that are not authenticated count by address: a large office is one.
+    let of_a_caller = up_to(target.open_streams() / 10.0, 1000).clamp(LISTEN_STREAMS, streams);
     is_more.then_some(Bounds { streams, streams_of_a_caller: of_a_caller })
 }
 
@@ -210,6 +210,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::target::tests::company;
+    use super::super::words::whole;
     use super::*;
 
     fn of(target: &Target, tier: Tier) -> Instances {
@@ -242,7 +243,7 @@ mod tests {
             let target = Target { users, calls_per_minute: calls, streams, ..company() };
             let least = of(&target, Tier::Shared);
             let larger = [
-                Target { users: super::super::words::up(f64::from(users) * more), ..target.clone() },
+                Target { users: up(f64::from(users) * more), ..target.clone() },
                 Target { calls_per_minute: calls * more, ..target.clone() },
                 Target { streams: streams * more, ..target.clone() },
                 Target { headroom: 0.3 * more, ..target.clone() },
@@ -262,7 +263,7 @@ mod tests {
             prop_assert!((target.open_streams() + target.in_flight()) / left <= 28_232.0 * 0.7 + 1.0);
             prop_assert!(planned.descriptors <= 65_536.0);
             if let Some(bounds) = planned.bounds {
-                prop_assert!(bounds.streams >= super::super::words::whole(planned.streams));
+                prop_assert!(bounds.streams >= whole(planned.streams));
             }
         }
     }

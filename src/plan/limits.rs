@@ -6,7 +6,7 @@ use super::target::{Quota, Target};
 use super::words::{number, real, share, up, whole};
 
 /// Rates a minute that a session's limit is taken from.
-const LADDER: [u32; 9] = [30, 60, 120, 300, 600, 1200, 3000, 6000, 12_000];
+const LADDER: [u32; 8] = [60, 120, 300, 600, 1200, 3000, 6000, 12_000];
 
 /// How seldom one who behaves may meet the limit, in a minute.
 const SELDOM: f64 = 1e-6;
@@ -106,7 +106,8 @@ pub fn planned(target: &Target, slots: u32, instances: u32, steps: &mut Steps) -
         "wild-sessions",
         "sessions that may run wild at once",
         format!(
-            "({slots} slots - {}) / ({session} / 60 × {})",
+            "({} slots - {}) / ({session} / 60 × {})",
+            number(real(slots)),
             number(target.in_flight()),
             Quantity::seconds(target.service())
         ),

@@ -94,7 +94,7 @@ mod tests {
         // A model that knows nothing of formulas: slots that are free again at a time.
         let chance = crate::clock::Chance::seeded(11);
         #[expect(clippy::cast_precision_loss, reason = "53 bits")]
-        let mut random = || -(1.0 - (chance.next() >> 11) as f64 / (1_u64 << 53) as f64).ln();
+        let random = || -(1.0 - (chance.next() >> 11) as f64 / (1_u64 << 53) as f64).ln();
         let (slots, rate, service) = (4, 3.0, 1.0);
         let mut free = [0.0_f64; 4];
         let (mut now, mut waited, mut late) = (0.0, 0.0, 0);

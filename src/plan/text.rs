@@ -6,7 +6,7 @@ use super::Plan;
 use super::advice::next;
 use super::cache::CachePlan;
 use super::tier::Tier;
-use super::words::{bytes, number, plain, real, seconds, setting, share, small};
+use super::words::{about, bytes, number, plain, real, seconds, share, small};
 
 /// The plan. `written`: where the files are, if there are any.
 #[must_use]
@@ -21,7 +21,7 @@ pub fn text(plan: &Plan, written: Option<&str>) -> String {
     if let Some(cache) = &plan.cache {
         out.push_str("\nwhat the cache would do\n");
         columns(&mut out, &of_the_cache(cache));
-        let most = if cache.ttl_for_most.is_finite() { setting(cache.ttl_for_most) } else { "no time".to_owned() };
+        let most = if cache.ttl_for_most.is_finite() { about(cache.ttl_for_most) } else { "no time".to_owned() };
         let _ = writeln!(
             out,
             "  four of five who repeat a question have an answer from a TTL of {most} on; servers are planned without the cache: it may be empty"

@@ -2,7 +2,7 @@
 
 use crate::load::words::{count, digits, micros};
 
-pub use crate::load::words::{plain, share};
+pub use crate::load::words::plain;
 
 /// A number of things: whole ones with their thousands apart, small ones with three digits.
 #[must_use]
@@ -25,6 +25,34 @@ pub fn small(value: f64) -> String {
     text.trim_end_matches('0').to_owned()
 }
 
+/// A part of a whole in percent, without zeros behind the point.
+#[must_use]
+pub fn share(part: f64) -> String {
+    let text = crate::load::words::share(part);
+    text.strip_suffix(" %").map_or_else(|| text.clone(), |number| format!("{} %", trimmed(number)))
+}
+
+/// Without zeros behind the point.
+fn trimmed(number: &str) -> &str {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
+}
+
+/// A number for a command line: three digits, and no thousands set apart.
+#[must_use]
+pub fn argument(value: f64) -> String {
+    trimmed(&small(value)).to_owned()
+}
+
+/// About how long, in the largest unit of which there are two.
+#[must_use]
+pub fn about(value: f64) -> String {
+    let units = [(86_400.0, "d"), (3600.0, "h"), (60.0, "min")];
+    match units.iter().find(|(length, _)| value >= 2.0 * length) {
+        Some((length, unit)) => format!("{} {unit}", trimmed(&digits(value / length))),
+        None => seconds(value),
+    }
+}
+
 /// A time, from microseconds to days.
 #[must_use]
 pub fn seconds(value: f64) -> String {
@@ -35,7 +63,8 @@ pub fn seconds(value: f64) -> String {
             let (length, unit) = units.iter().find(fits).unwrap_or(&units[3]);
             format!("{} {unit}", v / length)
         }
-        v => micros(whole(v * 1e6)),
+        v if v > 0.0 && v < 1e-5 => format!("{} µs", trimmed(&digits(v * 1e6))),
+        v => micros(whole((v * 1e6).round())),
     }
 }
 
@@ -97,6 +126,10 @@ mod tests {
             [168e-6, 0.8, 60.0, 90.0, 3600.0, 86_400.0].map(seconds),
             ["168 µs", "800 ms", "1 min", "90 s", "1 h", "1 d"]
         );
+        assert_eq!([4.8e-6, 0.0].map(seconds), ["4.8 µs", "0 µs"]);
+        assert_eq!([0.0, 0.5, 1.0, 0.123, 1e-9].map(share), ["0 %", "50 %", "100 %", "12.3 %", "under 0.01 %"]);
+        assert_eq!([30.0, 150.0, 26_667.0, 1e6].map(about), ["30 s", "2.5 min", "7.41 h", "11.6 d"]);
+        assert_eq!([54.0, 0.5, 5400.0].map(argument), ["54", "0.5", "5400"]);
         assert_eq!([60.0, 90.0, 0.2].map(setting), ["1m", "90s", "1s"]);
         assert_eq!([580.0, 2160.0, 41_943_040.0, 1e10].map(bytes), ["580 bytes", "2.11 KiB", "40 MiB", "9.31 GiB"]);
     }
