@@ -42,7 +42,7 @@ start() {
 stop() {
     trap - EXIT
     trap '' INT TERM USR1
-    if [ -n "$account" ] && [ -n "$begun" ]; then write_account || say "no account could be written to $account" >&2; fi
+    if [ -n "$begun" ]; then account_or_say; fi
     local at
     # In the other direction: whoever is in front goes first.
     for ((at = ${#pids[@]} - 1; at >= 0; at--)); do kill -TERM "${pids[at]}" 2>/dev/null || true; done
@@ -78,7 +78,8 @@ taken() {
 held() {
     local at port=${redis_ports[$1]:-}
     REPLY=
-    if [ -z "$port" ]; then return; fi
+    # In a trap, a bare "return" would answer what was before the trap.
+    if [ -z "$port" ]; then return 0; fi
     at=$(REDISCLI_AUTH=$(cat "$work/redis-password") redis-cli -p "$port" info everything | tr -d '\r')
     REPLY=", \"used_memory\": $(sed -n 's/^used_memory:\([0-9]*\)$/\1/p' <<<"$at")"
     REPLY+=", \"scripts\": $(sed -n 's/^cmdstat_evalsha:calls=\([0-9]*\),.*/\1/p' <<<"$at" | grep . || echo 0)"
@@ -118,6 +119,8 @@ write_account() {
     } >"$account.new"
     mv "$account.new" "$account"
 }
+
+account_or_say() { write_account || say "no account could be written to $account" >&2; }
 
 # ---- waiting ------------------------------------------------------------------------------------------------------------
 
@@ -318,7 +321,7 @@ say "processes: $work/pids; admin token: $work/admin-token; certificate: $work/c
 say "TLS: https://127.0.0.1:$secure/mcp"
 if [ -n "$account" ]; then
     begin_account
-    trap write_account USR1
+    trap account_or_say USR1
 fi
 say "URL: http://127.0.0.1:$plain/mcp"
 # A signal that is heard ends a wait, not what is waited for.

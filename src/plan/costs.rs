@@ -52,7 +52,7 @@ pub const CHARGE_CPU: Cost = Cost {
 pub const IDLE_CPU: Cost = Cost {
     id: "idle-cpu",
     value: Quantity::cores(0.02),
-    what: "of a core, for an instance that has nothing to do (sweeps, probes, signs of life)",
+    what: "CPU of an instance that has nothing to do (sweeps, probes, signs of life)",
     source: "rule of thumb",
 };
 
@@ -171,17 +171,25 @@ pub const STORE_BASE: Cost = Cost {
 /// Scripts of a session.
 pub const SESSION_SCRIPTS: Cost = Cost {
     id: "session-scripts",
-    value: Quantity::count(5.0),
-    what: "scripts that Redis runs for a session, without those of its calls",
+    value: Quantity::count(6.0),
+    what: "scripts that Redis runs for a session, its stream and its end included, its calls left out",
+    source: "measured: docs/plan.md, what a session takes",
+};
+
+/// Scripts of a call.
+pub const CALL_SCRIPTS: Cost = Cost {
+    id: "call-scripts",
+    value: Quantity::count(2.0),
+    what: "scripts that Redis runs for a call: one charges it, and one notes that its session was used (every 5 s at most)",
     source: "measured: docs/plan.md, what a session takes",
 };
 
 /// Scripts that instances run by themselves.
 pub const INSTANCE_SCRIPTS: Cost = Cost {
     id: "instance-scripts",
-    value: Quantity::per_second(2.0),
+    value: Quantity::per_second(2.5),
     what: "scripts that Redis runs for an instance that has nothing to do",
-    source: "docs/redis.md: a sign of life every 2 s, orders every second, uses every 5 s",
+    source: "measured: docs/plan.md, what a session takes",
 };
 
 /// Scripts that a Redis runs in a second.
@@ -254,7 +262,8 @@ mod tests {
 
     use super::*;
 
-    const ALL: [&Cost; 24] = [
+    const ALL: [&Cost; 25] = [
+        &CALL_SCRIPTS,
         &CALL_CPU,
         &SESSION_CPU,
         &CHARGE_CPU,

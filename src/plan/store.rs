@@ -61,10 +61,10 @@ impl Held {
     }
 }
 
-/// Scripts that Redis runs in a second: each call is charged by one; one that may be kept is looked for, and what was fetched is kept.
+/// Scripts that Redis runs in a second: each call is charged and noted; one that may be kept is looked for, and what was fetched is kept.
 #[must_use]
 pub fn scripts(target: &Target, instances: u32) -> f64 {
-    let calls = target.rate() * (1.0 + 2.0 * target.cache.cacheable);
+    let calls = target.rate() * (costs::CALL_SCRIPTS.get() + 2.0 * target.cache.cacheable);
     calls + target.sessions_begun() * costs::SESSION_SCRIPTS.get() + real(instances) * costs::INSTANCE_SCRIPTS.get()
 }
 
@@ -112,8 +112,9 @@ pub fn planned(target: &Target, charges: u32, instances: u32, steps: &mut Steps)
         "store-scripts",
         "scripts a second",
         format!(
-            "{}/s × (1 + 2 × {}) + {}/s × {} + {instances} × {}",
+            "{}/s × ({} + 2 × {}) + {}/s × {} + {instances} × {}",
             number(target.rate()),
+            costs::CALL_SCRIPTS.value,
             share(target.cache.cacheable),
             number(target.sessions_begun()),
             costs::SESSION_SCRIPTS.value,
@@ -121,7 +122,7 @@ pub fn planned(target: &Target, charges: u32, instances: u32, steps: &mut Steps)
         ),
         Quantity::per_second(scripts(target, instances)),
     );
-    steps.by(&[&costs::SESSION_SCRIPTS, &costs::INSTANCE_SCRIPTS]);
+    steps.by(&[&costs::CALL_SCRIPTS, &costs::SESSION_SCRIPTS, &costs::INSTANCE_SCRIPTS]);
     let busy = scripts / costs::STORE_SPEED.get();
     steps.add(
         "store-busy",

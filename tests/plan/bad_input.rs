@@ -10,7 +10,7 @@ fn bad_input_is_refused_with_what_is_accepted() {
         (&["--users", "5"], "--calls-per-minute <CALLS>"),
         (&["--users", "0"], "1..=5000000"),
         (&["--users", "many"], "invalid digit"),
-        (&["--calls-per-minute", "-1"], "a number over 0"),
+        (&["--calls-per-minute=-1"], "a number over 0"),
         (&["--calls-per-minute", "inf"], "a number over 0"),
         (&["--think", "0s"], "more than nothing"),
         (&["--tool-latency", "800"], "write a time such as"),

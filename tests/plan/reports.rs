@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use crate::asked::{refused, said};
 
 /// A report, as `moorline load --json` writes one.
-fn report() -> Value {
-    let spread = |mean: f64, p99: u64| json!({ "count": 900, "mean_us": mean, "p50_us": 40_000, "p90_us": 60_000, "p99_us": p99, "p99_9_us": p99, "max_us": p99 });
+pub fn report() -> Value {
+    let spread = |mean: f64, p99: u64| json!({ "count": 520, "mean_us": mean, "p50_us": 40_000, "p90_us": 60_000, "p99_us": p99, "p99_9_us": p99, "max_us": p99 });
     json!({
         "format": "moorline-load", "version": 1, "moorline": "0.1.0", "label": "a", "target": "http://127.0.0.1:1/mcp", "started_unix": 1,
         "seconds": 60.0, "cut_short": false,
@@ -19,8 +19,8 @@ fn report() -> Value {
         },
         "totals": { "planned": 520, "answered": 520, "failed": 0, "missed": 0, "unfinished": 0, "left_undone": 0, "errors": 0, "calls_a_minute": 520.0, "resumed": 0 },
         "latency": spread(50_500.0, 90_000), "service": spread(50_000.0, 90_000), "failed": spread(0.0, 0), "lag": spread(100.0, 900),
-        "operations": [], "errors": [],
-        "fairness": { "latency": 1.0, "answered": 1.0, "worst": 1.0, "unserved": 0, "mean_us": [] },
+        "operations": [{ "name": "whoami", "answered": 520, "failed": 0, "latency": spread(50_500.0, 90_000), "service": spread(50_000.0, 90_000) }], "errors": [],
+        "fairness": { "users": 90, "latency": 1.0, "answered": 1.0, "worst": null, "unserved": 0, "mean_us": [] },
         "sessions": { "begun": 110, "ended": 20, "lost": 0 },
         "streams": { "opened": 55, "refused": 0, "closed": 0, "broken": 0, "mended": spread(0.0, 0), "events": 0 },
         "series": [], "events": []

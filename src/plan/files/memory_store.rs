@@ -30,9 +30,11 @@ pub fn text(plan: &Plan, store: Store) -> String {
          \n\
          # It is expected to hold {}{}.\n\
          maxmemory {memory}mb\n\
-         maxmemory-policy noeviction                     # a session that is evicted ends, a counter that is evicted begins anew\n\
+         # A session that is evicted ends, a counter that is evicted begins anew.\n\
+         maxmemory-policy noeviction\n\
          \n\
-         appendonly yes                                  # sessions outlive its restart\n\
+         # Sessions outlive its restart.\n\
+         appendonly yes\n\
          appendfsync everysec\n{cluster}",
         super::super::words::bytes(store.memory),
         if is_cluster {
