@@ -133,7 +133,7 @@ fn quota(text: &str) -> Result<Quota, String> {
 
 /// Shows the plan, and writes its files.
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<()> {
-    let report = args.from.as_ref().map(|path| read(path)).transpose()?;
+    let report = args.from.as_ref().map(read).transpose()?;
     let target = args.target(report.as_ref())?;
     let mut plan = Plan::of(target)?;
     let doubts: Vec<advice::Warning> = report.into_iter().flat_map(|report| report.warnings).collect();

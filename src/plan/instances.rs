@@ -92,40 +92,7 @@ pub fn planned(target: &Target, tier: Tier, charges: u32, steps: &mut Steps) -> 
     let serving = count.saturating_sub(tier.spare_instances()).max(1);
     let streams = target.open_streams() / real(serving);
     let in_flight = target.in_flight() / real(serving);
-    let rests = target.sessions_begun() * costs::IDLE.get();
-    let results = if target.cache.cacheable > 0.0 { RESULTS } else { 0.0 };
-    let users = real(target.users);
-    steps.add(
-        "streams-each",
-        "streams of each instance",
-        format!("{} × {} / {serving}", number(users), share(target.streams)),
-        Quantity::count(streams),
-    );
-    let taken = memory(users + rests, streams, in_flight) + results;
-    let memory = steps.add(
-        "instance-memory",
-        "memory of each instance",
-        format!(
-            "{} + ({} + {} sessions) × {} + {} streams × {} + {} calls × {} + {} results",
-            costs::BASE_MEMORY.value,
-            number(users),
-            number(rests.round()),
-            costs::SESSION_MEMORY.value,
-            number(streams),
-            costs::STREAM_MEMORY.value,
-            number(in_flight),
-            costs::CONNECTION_MEMORY.value,
-            Quantity::bytes(results)
-        ),
-        Quantity::bytes(taken),
-    );
-    steps.by(&[
-        &costs::BASE_MEMORY,
-        &costs::SESSION_MEMORY,
-        &costs::STREAM_MEMORY,
-        &costs::CONNECTION_MEMORY,
-        &costs::IDLE,
-    ]);
+    let memory = memory_steps(target, serving, steps);
     let descriptors = steps.add(
         "descriptors",
         "descriptors of each instance",
@@ -150,6 +117,47 @@ pub fn planned(target: &Target, tier: Tier, charges: u32, steps: &mut Steps) -> 
         descriptors,
         bounds: bounds(target, streams + in_flight),
     }
+}
+
+/// What each takes of memory, where so many serve.
+fn memory_steps(target: &Target, serving: u32, steps: &mut Steps) -> f64 {
+    let streams = target.open_streams() / real(serving);
+    let in_flight = target.in_flight() / real(serving);
+    let rests = target.sessions_begun() * costs::IDLE.get();
+    let results = if target.cache.cacheable > 0.0 { RESULTS } else { 0.0 };
+    let users = real(target.users);
+    steps.add(
+        "streams-each",
+        "streams of each instance",
+        format!("{} × {} / {serving}", number(users), share(target.streams)),
+        Quantity::count(streams),
+    );
+    let taken = memory(users + rests, streams, in_flight) + results;
+    let all = steps.add(
+        "instance-memory",
+        "memory of each instance",
+        format!(
+            "{} + ({} + {} sessions) × {} + {} streams × {} + {} calls × {} + {} results",
+            costs::BASE_MEMORY.value,
+            number(users),
+            number(rests.round()),
+            costs::SESSION_MEMORY.value,
+            number(streams),
+            costs::STREAM_MEMORY.value,
+            number(in_flight),
+            costs::CONNECTION_MEMORY.value,
+            Quantity::bytes(results)
+        ),
+        Quantity::bytes(taken),
+    );
+    steps.by(&[
+        &costs::BASE_MEMORY,
+        &costs::SESSION_MEMORY,
+        &costs::STREAM_MEMORY,
+        &costs::CONNECTION_MEMORY,
+        &costs::IDLE,
+    ]);
+    all
 }
 
 fn cpu_steps(target: &Target, charges: u32, steps: &mut Steps) -> f64 {
@@ -246,7 +254,7 @@ mod tests {
                 Target { users: up(f64::from(users) * more), ..target.clone() },
                 Target { calls_per_minute: calls * more, ..target.clone() },
                 Target { streams: streams * more, ..target.clone() },
-                Target { headroom: 0.3 * more, ..target.clone() },
+                Target { headroom: 0.3 * more, ..target },
             ];
             for target in larger {
                 prop_assert!(of(&target, Tier::Shared).count >= least.count);

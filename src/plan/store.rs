@@ -183,7 +183,7 @@ mod tests {
             for larger in [
                 Target { users: super::super::words::up(f64::from(users) * more), ..target.clone() },
                 Target { calls_per_minute: calls * more, ..target.clone() },
-                Target { answer_bytes: 20_000, ..target.clone() },
+                Target { answer_bytes: 20_000, ..target },
             ] {
                 let larger = of(&larger);
                 prop_assert!(larger.memory >= least.memory && larger.maxmemory >= least.maxmemory && larger.scripts >= least.scripts);

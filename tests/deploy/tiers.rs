@@ -89,6 +89,36 @@ fn users_keep_their_sessions(arguments: &[&str], instances: usize, users: usize)
 }
 
 #[test]
+fn an_account_says_what_each_process_has_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("account.json");
+    let read = || serde_json::from_str::<serde_json::Value>(&std::fs::read_to_string(&path).ok()?).ok();
+    let tier = Tier::start(&["2", "--account", path.to_str().unwrap()]);
+    assert!(read().is_none(), "nobody has asked yet");
+    let mut client = Client::open(tier.addr());
+    client.call("count", &json!({}));
+    tier.process.as_ref().unwrap().signal("-USR1");
+    let first = eventually("an account", read);
+    // It goes on after that.
+    client.call("count", &json!({}));
+    tier.stop();
+    let last = read().unwrap();
+    assert!(last["seconds"].as_f64() > first["seconds"].as_f64());
+    let processes = last["processes"].as_array().unwrap();
+    let names: Vec<&str> = processes.iter().map(|process| process["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["server-1", "server-2", "server-3", "redis-1", "instance-1", "nginx"]);
+    assert!(
+        processes
+            .iter()
+            .all(|process| process["memory_peak_kib"].as_u64() > Some(1000) && process["cpu_seconds"].is_number())
+    );
+    assert!(
+        processes[3]["used_memory"].as_u64() > Some(500_000) && processes[3]["scripts"].as_u64() > Some(3),
+        "{last}"
+    );
+}
+
+#[test]
 fn under_10_users() {
     users_keep_their_sessions(&["1"], 1, 9);
 }

@@ -14,14 +14,14 @@ const MOST_LISTED: u32 = 32;
 
 /// The shipped file with the plan's numbers.
 pub fn text(plan: &Plan) -> Result<String, FilesError> {
-    let [_, _, shared, scaled] = TIERS.map(Blocks::of);
+    let mut shared = Blocks::of(TIERS[2]);
     let mut file = Blocks::of(TIERS[usize::from(plan.tier.number()) - 1]);
     file.block("[[limit]]")?.set("rate", &format!("\"{}/min\"", plan.limits.session))?;
     for header in ["[[upstream]]", "[results]", "[[cache]]", "[bounds]"] {
         file.remove(header);
     }
     if let Some(bounds) = plan.instances.bounds {
-        let mut block = scaled.clone().block("[bounds]")?.clone();
+        let mut block = Blocks::of(TIERS[3]).block("[bounds]")?.clone();
         block.set("max_connections", &bounds.streams.to_string())?;
         block.set("max_listen_streams", &bounds.streams.to_string())?;
         block.set("max_listen_streams_per_caller", &bounds.streams_of_a_caller.to_string())?;
@@ -31,10 +31,10 @@ pub fn text(plan: &Plan) -> Result<String, FilesError> {
         file.insert_before("[[pool]]", upstream(quota))?;
     }
     if let Some(cache) = &plan.cache {
-        let mut results = shared.clone().block("[results]")?.clone();
+        let mut results = shared.block("[results]")?.clone();
         results.set("memory", &format!("\"{}MiB\"", whole(RESULTS / 1_048_576.0)))?;
         file.insert_before("[[pool]]", results)?;
-        let mut rule = shared.clone().block("[[cache]]")?.clone();
+        let mut rule = shared.block("[[cache]]")?.clone();
         rule.set("ttl", &format!("\"{}\"", setting(cache.ttl)))?;
         if plan.target.cache.scope == Scope::Public {
             rule.add("scope = \"public\"                                  # the same answer for everybody");
