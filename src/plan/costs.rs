@@ -235,8 +235,8 @@ pub const MOST_WAIT: Cost = Cost {
 /// Calls of a session's limit.
 pub const SESSION_LIMIT: Cost = Cost {
     id: "session-limit",
-    value: Quantity::count(10.0),
-    what: "times what a user calls on average that a session may call before it counts as running wild",
+    value: Quantity::count(20.0),
+    what: "times what a user calls on average that a session may call before it counts as running wild: agents work in bursts",
     source: "rule of thumb",
 };
 

@@ -6,7 +6,7 @@ use super::target::{Quota, Target};
 use super::words::{number, real, share, up, whole};
 
 /// Rates a minute that a session's limit is taken from.
-const LADDER: [u32; 8] = [60, 120, 300, 600, 1200, 3000, 6000, 12_000];
+const LADDER: [u32; 7] = [120, 300, 600, 1200, 3000, 6000, 12_000];
 
 /// How seldom one who behaves may meet the limit, in a minute.
 const SELDOM: f64 = 1e-6;
@@ -50,24 +50,28 @@ pub fn more_than(most: u32, mean: f64) -> f64 {
     if mean <= 0.0 {
         return 0.0;
     }
-    // From the first term beyond on; each is its predecessor times mean / n. Logarithms, for the terms before may not fit a number.
-    let first = f64::from(most) + 1.0;
-    let factorial: f64 = (1..=most + 1).map(|n| f64::from(n).ln()).sum();
-    let mut term = (first * mean.ln() - mean - factorial).exp();
-    let (mut sum, mut at) = (0.0, first);
-    // Terms grow up to the mean, and fall quickly behind it.
-    while at < mean || term > sum * 1e-17 {
+    let first = most.saturating_add(1);
+    if mean > real(first) {
+        let up_to: f64 = (0..=most).map(|events| exactly(events, mean)).sum();
+        return (1.0 - up_to).clamp(0.0, 1.0);
+    }
+    // Behind the mean each term is smaller than the one before: its mean / n-th part.
+    let (mut sum, mut term, mut at) = (0.0, exactly(first, mean), real(first));
+    while term > sum * 1e-17 {
         sum += term;
         at += 1.0;
         term *= mean / at;
-        if term <= 0.0 && at >= mean {
-            break;
-        }
     }
     sum.min(1.0)
 }
 
-/// Calls a minute that a session may make: ten times what a user calls, and so many that one who behaves hardly ever makes more.
+/// The probability of exactly so many. By logarithms, for powers and factorials may not fit a number.
+fn exactly(events: u32, mean: f64) -> f64 {
+    let factorial: f64 = (1..=events).map(|n| real(n).ln()).sum();
+    (real(events) * mean.ln() - mean - factorial).exp()
+}
+
+/// Calls a minute that a session may make: two a second at least, twenty times what a user calls, and so many that one who behaves hardly ever makes more.
 #[must_use]
 pub fn of_a_session(user: f64) -> u32 {
     let is_enough =
@@ -187,14 +191,14 @@ mod tests {
         assert!((llm.wanted - 1080.0).abs() < 1e-9 && (llm.refused - (1.0 - 500.0 / 1080.0)).abs() < 1e-12);
         assert_eq!(llm.slots, up(500.0 / 60.0 * 0.8 / 0.7));
         assert!((llm.alone - 500.0 / 3.0).abs() < 1e-9);
-        assert_eq!(limits.session, 60);
+        assert_eq!(limits.session, 120);
     }
 
     proptest! {
         #[test]
         fn whoever_behaves_hardly_meets_the_limit(user in 0.01..1000.0_f64, more in 1.0..3.0_f64) {
             let limit = of_a_session(user);
-            prop_assert!(f64::from(limit) >= 10.0 * user - 1.0 && more_than(limit, user) <= SELDOM);
+            prop_assert!(f64::from(limit) >= 20.0 * user - 1.0 && more_than(limit, user) <= SELDOM);
             prop_assert!(of_a_session(user * more) >= limit);
         }
 

@@ -163,11 +163,15 @@ pub fn limits(plan: &Plan) -> Vec<[String; 2]> {
         [
             format!("{}, {}", quota.quota.name, quota.quota.rate),
             format!(
-                "{} a minute want it, {} are refused; {} at the same time; {} a minute at each instance while Redis is away",
+                "{} a minute want it, {} are refused; {} at the same time{}",
                 number(quota.wanted),
                 share(quota.refused),
                 quota.slots,
-                number(quota.alone)
+                if plan.store.is_none() {
+                    String::new()
+                } else {
+                    format!("; {} a minute at each instance while Redis is away", number(quota.alone))
+                }
             ),
         ]
     }));

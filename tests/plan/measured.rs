@@ -83,18 +83,16 @@ fn compared(report: &Report, account: &Value) -> Vec<Compared> {
     let seconds = account["seconds"].as_f64().unwrap();
     // Users arrive over the ramp, and the account goes on until the tier is told to end.
     let present = (report.options.duration_seconds - report.options.ramp_seconds / 2.0) / seconds;
-    let in_flight = report
-        .operations
-        .iter()
-        .map(|operation| operation.service.count as f64 * operation.service.mean_us / 1e6)
-        .sum::<f64>();
+    // What is done to sessions is no call.
+    let calls = report.operations.iter().filter(|operation| !operation.name.ends_with("a session"));
+    let in_flight = calls.map(|call| call.service.count as f64 * call.service.mean_us / 1e6).sum::<f64>();
     let instances = count(account, "instance") as f64;
     let (begun, ended) = (report.sessions.begun as f64, report.sessions.ended as f64);
     let redis = count(account, "redis") as f64;
     let charges = if redis > 0.0 { 1 } else { 0 };
     let mut all = vec![
         Compared {
-            what: "calls in flight",
+            what: "calls in flight, times seconds",
             predicted: target.in_flight() * present * seconds,
             measured: in_flight,
             beside: 0.0,

@@ -1,13 +1,14 @@
 //! `moorline.toml` of a plan.
 
 use super::super::Plan;
+use super::super::costs;
 use super::super::instances::RESULTS;
 use super::super::limits::QuotaPlan;
 use super::super::target::Scope;
 use super::super::tier::Tier;
 use super::super::words::{setting, whole};
 use super::blocks::{Block, Blocks};
-use super::{FilesError, TIERS};
+use super::{FilesError, TIERS, put};
 
 /// Servers that are listed one by one; more are found by name.
 const MOST_LISTED: u32 = 32;
@@ -15,7 +16,7 @@ const MOST_LISTED: u32 = 32;
 /// The shipped file with the plan's numbers.
 pub fn text(plan: &Plan) -> Result<String, FilesError> {
     let mut shared = Blocks::of(TIERS[2]);
-    let mut file = Blocks::of(TIERS[usize::from(plan.tier.number()) - 1]);
+    let mut file = Blocks::of(&shipped(plan)?);
     file.block("[[limit]]")?.set("rate", &format!("\"{}/min\"", plan.limits.session))?;
     for header in ["[[upstream]]", "[results]", "[[cache]]", "[bounds]"] {
         file.remove(header);
@@ -34,8 +35,14 @@ pub fn text(plan: &Plan) -> Result<String, FilesError> {
         let mut results = shared.block("[results]")?.clone();
         results.set("memory", &format!("\"{}MiB\"", whole(RESULTS / 1_048_576.0)))?;
         file.insert_before("[[pool]]", results)?;
-        let mut rule = shared.block("[[cache]]")?.clone();
-        rule.set("ttl", &format!("\"{}\"", setting(cache.ttl)))?;
+        let mut rule = Block::new(
+            "[[cache]]                                           # tools that only read; put in the names of your own",
+            &[
+                "tools = [\"search_*\", \"get_*\"]".to_owned(),
+                format!("ttl = \"{}\"", setting(cache.ttl)),
+                format!("stale = \"{}\"", setting(costs::STALE.get())),
+            ],
+        );
         if plan.target.cache.scope == Scope::Public {
             rule.add("scope = \"public\"                                  # the same answer for everybody");
         }
@@ -43,6 +50,19 @@ pub fn text(plan: &Plan) -> Result<String, FilesError> {
     }
     pool(plan, file.block("[[pool]]")?)?;
     Ok(file.text())
+}
+
+/// The tier's file; its first line says how many there are.
+fn shipped(plan: &Plan) -> Result<String, FilesError> {
+    let text = TIERS[usize::from(plan.tier.number()) - 1];
+    match plan.tier {
+        Tier::Single => Ok(text.to_owned()),
+        Tier::Sticky => put(text, "three servers", &format!("{} servers", plan.servers.count)),
+        Tier::Shared => put(text, "one of three instances", &format!("one of {} instances", plan.instances.count)),
+        Tier::Scaled => {
+            put(text, "one of three or more instances", &format!("one of {} instances or more", plan.instances.count))
+        }
+    }
 }
 
 fn upstream(quota: &QuotaPlan) -> Block {

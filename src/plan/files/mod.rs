@@ -140,7 +140,7 @@ mod tests {
         }
         let toml = text(&files, "moorline.toml");
         assert!(
-            toml.contains("rate = \"60/min\"") && toml.contains("rate = \"500/min\"") && toml.contains("ttl = \"1m\""),
+            toml.contains("rate = \"120/min\"") && toml.contains("rate = \"500/min\"") && toml.contains("ttl = \"1m\""),
             "{toml}"
         );
         assert!(toml.contains("concurrency = 8\n"), "{toml}");
