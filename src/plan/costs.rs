@@ -232,6 +232,14 @@ pub const MOST_WAIT: Cost = Cost {
     source: "rule of thumb",
 };
 
+/// Calls that may find an upstream full.
+pub const MOST_LOST: Cost = Cost {
+    id: "most-lost",
+    value: Quantity::share(0.001),
+    what: "of the calls to an upstream that may find all its slots taken, and be refused",
+    source: "rule of thumb",
+};
+
 /// Calls of a session's limit.
 pub const SESSION_LIMIT: Cost = Cost {
     id: "session-limit",
@@ -289,7 +297,7 @@ mod tests {
         &STORE_MOST,
         &SERVER_SLOTS,
     ];
-    const OTHERS: [&Cost; 4] = [&MOST_WAIT, &SESSION_LIMIT, &FRONT_LEAST, &STALE];
+    const OTHERS: [&Cost; 5] = [&MOST_LOST, &MOST_WAIT, &SESSION_LIMIT, &FRONT_LEAST, &STALE];
 
     fn all() -> impl Iterator<Item = &'static Cost> {
         ALL.into_iter().chain(OTHERS)

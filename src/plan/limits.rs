@@ -1,6 +1,7 @@
 //! What limits would do: to a session that runs wild, to those that do not, and to upstreams with a quota.
 
 use super::costs;
+use super::queue;
 use super::step::{Quantity, Steps};
 use super::target::{Quota, Target};
 use super::words::{number, real, share, up, whole};
@@ -144,19 +145,22 @@ fn of_an_upstream(target: &Target, quota: &Quota, instances: u32, steps: &mut St
         Quantity::share(refused),
     );
     let admitted = wanted.min(allowed) / 60.0;
-    let slots = up(admitted * target.service() / target.most_busy()).clamp(1, MOST_SLOTS);
+    let offered = admitted * target.service();
+    let slots = queue::slots(offered, costs::MOST_LOST.get(), MOST_SLOTS);
     steps.add(
         "quota-slots",
         "calls to it at the same time",
         format!(
-            "{}: {}/s × {} / {}",
+            "{}: {}/s × {} = {}; the fewest of which Erlang B is at most {}",
             quota.name,
             number(admitted),
             Quantity::seconds(target.service()),
-            share(target.most_busy())
+            number(offered),
+            share(costs::MOST_LOST.get())
         ),
         Quantity::count(real(slots)),
     );
+    steps.by(&[&costs::MOST_LOST]);
     QuotaPlan {
         quota: quota.clone(),
         wanted,
@@ -189,7 +193,9 @@ mod tests {
         let llm = &limits.quotas[0];
         // A fifth of 5,400 is 1,080; 500 are admitted.
         assert!((llm.wanted - 1080.0).abs() < 1e-9 && (llm.refused - (1.0 - 500.0 / 1080.0)).abs() < 1e-12);
-        assert_eq!(llm.slots, up(500.0 / 60.0 * 0.8 / 0.7));
+        // 500/60 × 0.8 = 6.67 in flight.
+        assert_eq!(llm.slots, queue::slots(500.0 / 60.0 * 0.8, 0.001, 1000));
+        assert_eq!(llm.slots, 16);
         assert!((llm.alone - 500.0 / 3.0).abs() < 1e-9);
         assert_eq!(limits.session, 120);
     }

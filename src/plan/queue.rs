@@ -10,6 +10,19 @@ pub fn erlang_b(slots: u32, offered: f64) -> f64 {
     (1..=slots).fold(1.0, |blocked, slot| offered * blocked / (f64::from(slot) + offered * blocked))
 }
 
+/// The fewest slots at which no more than this part of the calls finds none, where nobody waits; `most` where it takes more.
+#[must_use]
+pub fn slots(offered: f64, most_lost: f64, most: u32) -> u32 {
+    let mut blocked = 1.0;
+    for slot in 1..=most {
+        blocked = offered * blocked / (f64::from(slot) + offered * blocked);
+        if blocked <= most_lost {
+            return slot;
+        }
+    }
+    most
+}
+
 /// The probability that a call has to wait (Erlang C). 1 where more is offered than there are slots.
 #[must_use]
 pub fn erlang_c(slots: u32, offered: f64) -> f64 {
@@ -113,7 +126,21 @@ mod tests {
         assert!((f64::from(late) / f64::from(calls) / expected.share - 1.0).abs() < 0.04, "{late} {expected:?}");
     }
 
+    #[test]
+    fn slots_are_the_fewest_that_lose_few() {
+        // Erlang's table: 10 offered and one of a thousand lost take 21.
+        assert_eq!(slots(10.0, 0.001, 1000), 21);
+        assert_eq!((slots(0.0, 0.001, 1000), slots(1e9, 0.001, 1000)), (1, 1000));
+    }
+
     proptest! {
+        #[test]
+        fn one_slot_less_would_lose_more(offered in 0.01..500.0_f64, lost in 0.0001..0.1_f64) {
+            let count = slots(offered, lost, 10_000);
+            prop_assert!(erlang_b(count, offered) <= lost);
+            prop_assert!(count == 1 || erlang_b(count - 1, offered) > lost);
+        }
+
         #[test]
         fn waiting_is_less_likely_with_more_slots_and_more_so_with_more_calls(slots in 1..200_u32, offered in 0.01..150.0_f64) {
             let waits = erlang_c(slots, offered);
