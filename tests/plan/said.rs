@@ -13,6 +13,12 @@ fn each_tiers_plan_is_said_as_its_golden_file_says() {
     }
 }
 
+#[test]
+fn the_page_shows_what_is_said() {
+    let page = include_str!("../../docs/plan.md");
+    assert!(page.contains(&said(target("tier-3"))), "the example of docs/plan.md is not what is said");
+}
+
 fn json(arguments: &[&str]) -> Value {
     serde_json::from_str(&said(&[arguments, &["--json"]].concat())).unwrap()
 }
