@@ -141,7 +141,7 @@ impl Seen<'_> {
             Self::Default => "access = \"off\"\n".to_owned(),
             Self::Nothing => "access = \"off\"\n\n[metrics]\nrequests = false\n".to_owned(),
             Self::All { folder, collector } => format!(
-                "access = \"{}/access.log\"\n\n[traces]\nendpoint = \"http://{collector}\"\nsample = 0.01\n",
+                "access = \"{}/log/access.log\"\n\n[traces]\nendpoint = \"http://{collector}\"\nsample = 0.01\n",
                 folder.display()
             ),
         }

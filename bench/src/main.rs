@@ -280,7 +280,8 @@ fn yard(run: &Run, origins: &Origins) -> Result<Yard> {
 /// Peers as they are where nothing else is said.
 fn yard_of(moorline: &Path, origins: &Origins) -> Result<Yard> {
     let folder = std::env::temp_dir().join(format!("moorline-bench-{}", std::process::id()));
-    fs::create_dir_all(&folder)?;
+    // Beside the configuration, a log would have Moorline look whether that has changed.
+    fs::create_dir_all(folder.join("log"))?;
     Ok(Yard {
         folder,
         origins: origins.addrs.clone(),

@@ -30,11 +30,11 @@ moorline() {
 # ---- processes ----------------------------------------------------------------------------------------------------------
 
 pids=()
-# Starts a process in the background, under a name: its output goes to NAME.log, its id to `pids`.
+# Starts a process in the background, under a name: its output goes to log/NAME.log, its id to `pids`.
 start() {
     local name=$1
     shift
-    "$@" >"$work/$name.log" 2>&1 </dev/null &
+    "$@" >"$work/log/$name.log" 2>&1 </dev/null &
     pids+=($!)
     printf '%s %s\n' "$name" "$!" >>"$work/pids"
 }
@@ -130,7 +130,7 @@ await_port() {
     until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
         tries=$((tries + 1))
         if [ "$tries" -gt 600 ] || ! kill -0 "${pids[-1]}" 2>/dev/null; then
-            cat "$work/$name.log" >&2
+            cat "$work/log/$name.log" >&2
             fail "$name does not start"
         fi
         sleep 0.05
@@ -140,9 +140,9 @@ await_port() {
 # Waits for what `sed` finds in the output of a process.
 await_line() {
     local name=$1 found=$2 tries=0
-    until REPLY=$(sed -n "$found" "$work/$name.log") && [ -n "$REPLY" ]; do
+    until REPLY=$(sed -n "$found" "$work/log/$name.log") && [ -n "$REPLY" ]; do
         tries=$((tries + 1))
-        [ "$tries" -le 600 ] || { cat "$work/$name.log" >&2; fail "$name does not start"; }
+        [ "$tries" -le 600 ] || { cat "$work/log/$name.log" >&2; fail "$name does not start"; }
         sleep 0.05
     done
 }
@@ -216,8 +216,8 @@ redis() {
         put "127.0.0.1:$port" "${nodes[at]}"
     done
     if [ "${#nodes[@]}" -gt 1 ]; then
-        REDISCLI_AUTH=$password redis-cli --cluster create "${members[@]}" --cluster-yes >"$work/cluster.log" ||
-            { cat "$work/cluster.log" >&2; fail "no Redis Cluster"; }
+        REDISCLI_AUTH=$password redis-cli --cluster create "${members[@]}" --cluster-yes >"$work/log/cluster.log" ||
+            { cat "$work/log/cluster.log" >&2; fail "no Redis Cluster"; }
     fi
 }
 
@@ -308,6 +308,7 @@ esac
 program=$(moorline)
 ulimit -n "$(ulimit -Hn)"
 work=$(mktemp -d "${TMPDIR:-/tmp}/moorline-tier.XXXXXX")
+mkdir "$work/log"
 trap stop EXIT
 trap 'exit 0' INT TERM
 

@@ -2,7 +2,7 @@
 //! what was read of the good ones before, with a line in the log that says so.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
@@ -13,7 +13,7 @@ use crate::config::{Config, PoolSettings, TlsSettings};
 use crate::fleet::{Fleet, pool_id};
 use crate::listener::Doors;
 use crate::names::PoolId;
-use crate::notice::{LOOK, SETTLE, watch};
+use crate::notice::{LOOK, SETTLE, directory_of, watch};
 use crate::survey::Readings;
 use crate::tls::{self, Client, Fingerprint, TlsError};
 
@@ -121,14 +121,17 @@ fn files(config: &Config) -> Vec<PathBuf> {
 /// Follows the files for ever.
 pub async fn follow(app: Arc<App>) {
     let (tell, mut changed) = mpsc::channel::<()>(1);
-    // By directory; nothing where the system tells nothing of changes, and files are looked at now and then.
-    let mut watched: BTreeMap<PathBuf, Option<notify::RecommendedWatcher>> = BTreeMap::new();
+    // The files, and one watcher for each of their directories; none where the system tells nothing of changes, and files are
+    // looked at now and then.
+    let mut followed: (BTreeSet<PathBuf>, Vec<Option<notify::RecommendedWatcher>>) = Default::default();
     loop {
-        let files = files(&app.config.load());
-        let directories: BTreeSet<PathBuf> = files.iter().filter_map(|file| Some(file.parent()?.to_owned())).collect();
-        if !directories.iter().eq(watched.keys()) {
-            let follow = |directory: PathBuf| (directory.clone(), watch(&directory.join("*"), tell.clone()).ok());
-            watched = directories.into_iter().map(follow).collect();
+        let files: BTreeSet<PathBuf> = files(&app.config.load()).into_iter().collect();
+        if files != followed.0 {
+            let mut directories: BTreeMap<&Path, Vec<PathBuf>> = BTreeMap::new();
+            files.iter().for_each(|file| directories.entry(directory_of(file)).or_default().push(file.clone()));
+            let follow = |(directory, files): (&Path, _)| watch(directory, files, tell.clone()).ok();
+            let watchers = directories.into_iter().map(follow).collect();
+            followed = (files, watchers);
         }
         if app.shared.certificates.look(&app.config.load()) {
             app.renew();

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::App;
 use crate::admin::{NotReloaded, ReloadOrder, Reloaded};
 use crate::config::{Config, ConfigError};
-use crate::notice::{LOOK, SETTLE, watch};
+use crate::notice::{LOOK, SETTLE, directory_of, watch};
 
 /// A configuration file that is followed.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub async fn follow(app: Arc<App>, Followed { path, mut known }: Followed) {
     let (tell, mut changed) = mpsc::channel::<()>(1);
     // The first look needs no notice: the file may have changed since the start.
     let _ = tell.try_send(());
-    let watching = watch(&path, tell);
+    let watching = watch(directory_of(&path), vec![path.clone()], tell);
     if let Err(error) = &watching {
         tracing::warn!(%error, "no notice of changes to the configuration file; it is looked at now and then");
     }

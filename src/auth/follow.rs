@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::notice::{SETTLE, watch};
+use crate::notice::{SETTLE, directory_of, watch};
 
 /// A file is never longer, in bytes.
 const LARGEST: u64 = 16 << 20;
@@ -16,7 +16,7 @@ const LARGEST: u64 = 16 << 20;
 /// is read where the system gives no notice.
 pub(super) async fn follow(path: &Path, look: Duration, mut take: impl FnMut(io::Result<Vec<u8>>)) {
     let (tell, mut changed) = mpsc::channel::<()>(1);
-    let watching = watch(path, tell);
+    let watching = watch(directory_of(path), vec![path.to_owned()], tell);
     if let Err(error) = &watching {
         tracing::warn!(file = %path.display(), %error, "no notice of changes to the file; it is looked at now and then");
     }

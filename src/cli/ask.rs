@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
+use super::say::say;
 use crate::config::{Config, Password};
 use crate::tasks;
 
@@ -85,18 +86,17 @@ impl Instance {
     pub fn command(&self, asked: (Method, &str), told: &impl Serialize, words: &str) -> anyhow::Result<()> {
         self.ask(asked, serde_json::to_vec(told)?.into())?;
         if !self.json {
-            println!("{words}");
+            say(&format!("{words}\n"))?;
         }
         Ok(())
     }
 
     fn print<T: DeserializeOwned>(&self, answer: &[u8], words: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         if self.json {
-            println!("{}", String::from_utf8_lossy(answer).trim_end());
+            say(&format!("{}\n", String::from_utf8_lossy(answer).trim_end()))
         } else {
-            print!("{}", words(&self.read(answer)?));
+            say(&words(&self.read(answer)?))
         }
-        Ok(())
     }
 
     /// Reads an answer; it may be none of this version.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ask::Instance;
+use super::say::say;
 use super::table::printable;
 
 /// How often it is asked what is new.
@@ -54,10 +54,7 @@ pub(super) fn events(args: &EventsArgs) -> anyhow::Result<()> {
             // Texts, numbers and maps of them can always be written.
             if json { serde_json::to_string(event).unwrap_or_default() + "\n" } else { line(event) }
         });
-        let mut out = std::io::stdout().lock();
-        out.write_all(shown.collect::<String>().as_bytes())?;
-        out.flush()?;
-        drop(out);
+        say(&shown.collect::<String>())?;
         std::thread::sleep(LOOK);
         let newest = events.newest;
         events = args.instance.get(&format!("/api/v1/events?most=512&after={newest}"))?;

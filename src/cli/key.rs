@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 
+use super::say::say;
 use crate::auth::{NewKey, append};
 use crate::clock::Clock;
 use crate::config::parse_duration;
@@ -57,8 +58,8 @@ pub(super) fn key(command: &KeyCommand) -> anyhow::Result<()> {
         }
     }
     // Alone on standard output, so that scripts can take it from there.
-    println!("{}", minted.reveal());
-    Ok(())
+    say(&format!("{}\n", minted.reveal()))
+        .map_err(|error| anyhow!("{error}; the key is made, and its secret lost: make another one"))
 }
 
 fn claim(text: &str) -> Result<(String, String), String> {

@@ -14,6 +14,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue, Uri};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::say::say;
 use crate::clock::{Clock, chance_here};
 use crate::config::{BackendTls, parse_duration};
 use crate::load::board::Board;
@@ -182,13 +183,14 @@ pub(super) fn load(args: &LoadArgs) -> anyhow::Result<ExitCode> {
     let (outcome, mut troupe) = runtime.block_on(attempt(args, troupe, (place, pace, chaos), &clock))?;
     troupe.stop();
     let report = Report::new(heading, &outcome);
-    print!("{}", summary::summary(&report));
+    // What was kept first: whoever reads the summary may go before its end.
     if let Some(path) = &args.json {
         keep::write(path, &keep::text(&report))?;
     }
     if let Some(path) = &args.html {
         keep::write(path, &html::page(&report))?;
     }
+    say(&summary::summary(&report))?;
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -220,10 +222,10 @@ async fn attempt(
 
 fn compare(args: &LoadArgs) -> anyhow::Result<ExitCode> {
     let reports = keep::read_all(&args.compare)?;
-    print!("{}", summary::compared(&reports));
     if let Some(path) = &args.html {
         keep::write(path, &html::page_of_many(&reports))?;
     }
+    say(&summary::compared(&reports))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,6 +9,7 @@ mod limits;
 mod load;
 mod orders;
 mod plan;
+mod say;
 mod serve;
 mod sessions;
 mod status;
@@ -19,7 +20,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+
+use say::{NobodyReads, say};
 
 use crate::config::{Colour, Config, ConfigError};
 
@@ -112,7 +116,7 @@ struct DemoArgs {
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::serve(&args),
-        Command::Check { config } => return check(&config),
+        Command::Check { config } => check(&config),
         Command::Status(args) => status::status(&args),
         Command::Sessions(args) => sessions::sessions(&args),
         Command::Session(args) => sessions::session(&args),
@@ -133,6 +137,7 @@ pub fn run() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<NobodyReads>() => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE
@@ -148,22 +153,11 @@ fn complain(error: &anyhow::Error) {
     }
 }
 
-fn check(path: &std::path::Path) -> ExitCode {
-    match Config::load(path) {
-        Ok(config) => {
-            if let Err(error) = crate::app::check(&config) {
-                complain(&anyhow::Error::new(error).context("cannot set up TLS"));
-                return ExitCode::FAILURE;
-            }
-            eprint!("{}", config.warnings.render(colour()));
-            println!("{}: good", path.display());
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            complain(&error.into());
-            ExitCode::FAILURE
-        }
-    }
+fn check(path: &std::path::Path) -> anyhow::Result<()> {
+    let config = Config::load(path)?;
+    crate::app::check(&config).context("cannot set up TLS")?;
+    eprint!("{}", config.warnings.render(colour()));
+    say(&format!("{}: good\n", path.display()))
 }
 
 fn colour() -> Colour {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
+use super::say::say;
 use crate::config::{Rate, parse_duration, parse_size};
 use crate::load::keep;
 use crate::plan::document::document;
@@ -144,11 +145,10 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<()> {
     }
     let written = args.write.as_ref().map(|folder| folder.display().to_string());
     if args.json {
-        println!("{:#}", document(&plan, written.as_deref()));
+        say(&format!("{:#}\n", document(&plan, written.as_deref())))
     } else {
-        print!("{}", text(&plan, written.as_deref()));
+        say(&text(&plan, written.as_deref()))
     }
-    Ok(())
 }
 
 fn read(path: &PathBuf) -> anyhow::Result<Reported> {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::ask::Instance;
+use super::say::say;
 use super::table::{length, printable, table};
 use crate::clock::Clock;
 
@@ -67,13 +68,12 @@ pub(super) fn status(args: &StatusArgs) -> anyhow::Result<()> {
         let (mut instances, backends): (Value, Value) =
             (instance.get("/api/v1/instances")?, instance.get("/api/v1/backends")?);
         instances["pools"] = backends["pools"].clone();
-        println!("{instances}");
-        return Ok(());
+        return say(&format!("{instances}\n"));
     }
     let (instances, pools): (Instances, Pools) =
         (instance.get("/api/v1/instances")?, instance.get("/api/v1/backends")?);
-    print!("{}\n{}", instances_table(&instances, Clock::system().unix_millis()), backends_table(&pools));
-    Ok(())
+    let instances = instances_table(&instances, Clock::system().unix_millis());
+    say(&format!("{instances}\n{}", backends_table(&pools)))
 }
 
 fn instances_table(instances: &Instances, now: u64) -> String {

@@ -79,6 +79,11 @@ fn lost(clients: &mut [Client]) -> usize {
     order.filter(|at| is_lost(&mut clients[*at])).count()
 }
 
+/// How many of these sessions cannot be used through another nginx beside the first one.
+fn lost_at_another(clients: &[Client], front: &Front) -> usize {
+    lost(&mut clients.iter().map(|client| client.at(front.plain)).collect::<Vec<_>>())
+}
+
 fn is_lost(client: &mut Client) -> bool {
     // A connection that was kept ends when nginx is reloaded: that is no loss, clients open another one.
     for _ in 0..3 {
@@ -95,7 +100,8 @@ fn is_lost(client: &mut Client) -> bool {
 #[test]
 fn ip_hash_puts_an_office_on_one_server_and_loses_sessions_twice() {
     let mut servers = Servers::start();
-    let front = servers.front(Program::Nginx, "nginx-alone/nginx.conf");
+    let file = "nginx-alone/nginx.conf";
+    let mut front = servers.front(Program::Nginx, file);
     drop(begin(&front, office));
     let (of_the_office, all) = (servers.sessions(), usize::from(SESSIONS));
     for server in &servers.running {
@@ -104,6 +110,11 @@ fn ip_hash_puts_an_office_on_one_server_and_loses_sessions_twice() {
     let mut clients = begin(&front, everywhere);
     let spread = servers.sessions();
     assert_eq!(lost(&mut clients), 0);
+    let at_another = lost_at_another(&clients, &servers.front(Program::Nginx, file));
+    front.reload();
+    let at_a_reload = lost(&mut clients);
+    front.restart();
+    let at_a_restart = lost(&mut clients);
     let killed = servers.busiest();
     let lay_there = spread[killed];
     servers.running[killed].kill();
@@ -116,9 +127,11 @@ fn ip_hash_puts_an_office_on_one_server_and_loses_sessions_twice() {
     crate::support::until("nginx uses the server again", || (lost(&mut begun_anew[..]) > 0).then_some(()));
     let at_the_return = lost(&mut begun_anew);
     println!(
-        "ip_hash, {all} sessions: one office {of_the_office:?}; {all} networks {spread:?}; a server with {lay_there} killed: \
-         {at_the_kill} lost; it came back: {at_the_return} of those begun meanwhile lost"
+        "ip_hash, {all} sessions: one office {of_the_office:?}; {all} networks {spread:?}; nginx reloaded: {at_a_reload} lost; nginx \
+         restarted: {at_a_restart} lost; at a second nginx: {at_another} lost; a server with {lay_there} killed: {at_the_kill} lost; it \
+         came back: {at_the_return} of those begun meanwhile lost"
     );
+    assert_eq!((at_a_reload, at_a_restart, at_another), (0, 0, 0));
     assert!(of_the_office.contains(&all), "{of_the_office:?}");
     assert!(spread.iter().all(|count| *count > 40), "{spread:?}");
     assert_eq!(at_the_kill, lay_there);
@@ -128,10 +141,12 @@ fn ip_hash_puts_an_office_on_one_server_and_loses_sessions_twice() {
 #[test]
 fn sticky_learn_spreads_and_loses_what_lay_on_a_killed_server_or_was_known_to_nginx_alone() {
     let mut servers = Servers::start();
-    let mut front = servers.front(Program::NewNginx, "nginx-alone/nginx-sticky.conf");
+    let file = "nginx-alone/nginx-sticky.conf";
+    let mut front = servers.front(Program::NewNginx, file);
     let mut clients = begin(&front, office);
     let (spread, all) = (servers.sessions(), usize::from(SESSIONS));
     assert_eq!(lost(&mut clients), 0);
+    let at_another = lost_at_another(&clients, &servers.front(Program::NewNginx, file));
     front.reload();
     let at_a_reload = lost(&mut clients);
     front.restart();
@@ -139,7 +154,8 @@ fn sticky_learn_spreads_and_loses_what_lay_on_a_killed_server_or_was_known_to_ng
     for server in &servers.running {
         server.forget();
     }
-    let mut clients = begin(&front, office);
+    let mut clients = begin(&front, everywhere);
+    let of_networks = servers.sessions();
     let killed = servers.busiest();
     let lay_there = servers.sessions()[killed];
     servers.running[killed].kill();
@@ -148,10 +164,12 @@ fn sticky_learn_spreads_and_loses_what_lay_on_a_killed_server_or_was_known_to_ng
     servers.start_again(killed);
     let at_the_return = lost(&mut begun_anew);
     println!(
-        "sticky learn, {all} sessions of one office: {spread:?}; nginx reloaded: {at_a_reload} lost; nginx restarted: {at_a_restart} lost; \
-         a server with {lay_there} killed: {at_the_kill} lost; it came back: {at_the_return} lost"
+        "sticky learn, {all} sessions: one office {spread:?}; {all} networks {of_networks:?}; nginx reloaded: {at_a_reload} lost; nginx \
+         restarted: {at_a_restart} lost; at a second nginx: {at_another} lost; a server with {lay_there} killed: {at_the_kill} lost; it came back: {at_the_return} lost"
     );
-    assert!(spread.iter().all(|count| count.abs_diff(all / 3) <= 2), "{spread:?}");
+    let is_even = |counts: &[usize]| counts.iter().all(|count| count.abs_diff(all / 3) <= 2);
+    assert!(is_even(&spread) && is_even(&of_networks), "{spread:?} {of_networks:?}");
+    assert!(at_another > all / 2, "{at_another}");
     assert_eq!((at_a_reload, at_the_kill, at_the_return), (0, lay_there, 0));
     assert!(at_a_restart > all / 2, "{at_a_restart}");
 }

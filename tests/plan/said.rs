@@ -82,3 +82,22 @@ fn what_can_go_wrong_is_warned_of() {
         one["warnings"].as_array().unwrap().iter().map(|warning| warning["id"].as_str().unwrap()).collect();
     assert!(ids.contains(&"one-server") && ids.contains(&"wild-session"), "{ids:?}");
 }
+
+#[test]
+fn whoever_has_read_enough_ends_it_without_a_failure() {
+    for arguments in [
+        &["plan", "--users", "5", "--calls-per-minute", "9", "--tool-latency", "9ms"][..],
+        &["key", "new", "--name", "a"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_moorline")).args(arguments).stdout(writer).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        match arguments[0] {
+            "plan" => assert!(output.status.success() && told.is_empty(), "{told}"),
+            // Its secret is told this once.
+            _ => assert!(output.status.code() == Some(1) && told.contains("its secret lost"), "{told}"),
+        }
+    }
+}

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -18,6 +18,7 @@ use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::export::{Counts, Order, TraceError};
@@ -30,6 +31,9 @@ use crate::wire::{HttpVersion, Outgoing, Secure, Settings, Target, Wire};
 
 /// Spans wait so long for others to go with.
 const GATHER: Duration = Duration::from_secs(1);
+
+/// What waits is taken up so often meanwhile: whoever sends one span after the other must not wake this thread for each.
+const REST: Duration = Duration::from_millis(25);
 
 /// Exchanges whose spans go together, at most.
 const TOGETHER: usize = 128;
@@ -139,22 +143,31 @@ impl Sender {
 async fn gather(first: Order, waiting: &mut mpsc::Receiver<Order>) -> (Vec<Span>, Option<oneshot::Sender<()>>) {
     let mut spans = Vec::new();
     let mut next = Some(first);
-    let mut late = std::pin::pin!(tokio::time::sleep(GATHER));
+    let mut late = pin!(tokio::time::sleep(GATHER));
     for left in (0..TOGETHER).rev() {
         match next {
             Some(Order::Send(more)) => spans.extend(more),
             Some(Order::Tell(tell)) => return (spans, Some(tell)),
             None => break,
         }
-        if left == 0 {
-            break;
-        }
-        next = tokio::select! {
-            order = waiting.recv() => order,
-            () = &mut late => break,
-        };
+        next = if left > 0 { take_up(waiting, late.as_mut()).await } else { None };
     }
     (spans, None)
+}
+
+/// What waits next, unless it gets late.
+async fn take_up(waiting: &mut mpsc::Receiver<Order>, mut late: Pin<&mut tokio::time::Sleep>) -> Option<Order> {
+    loop {
+        match waiting.try_recv() {
+            Ok(order) => return Some(order),
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(REST) => {}
+            () = &mut late => return None,
+        }
+    }
 }
 
 /// A span as the library wants it.
