@@ -228,8 +228,8 @@ mod tests {
     #[test]
     fn a_companys_instances_have_little_to_do() {
         let planned = of(&company(), Tier::Shared);
-        // 90/s × (168 + 2 × 4.8) µs + 4.5/s × 344 µs.
-        assert!((planned.cpu - 0.017_532).abs() < 1e-6, "{}", planned.cpu);
+        // 90/s × (420 + 2 × 4.8) µs + 4.5/s × 1.7 ms.
+        assert!((planned.cpu - 0.046_314).abs() < 1e-6, "{}", planned.cpu);
         assert_eq!((planned.carrying, planned.count), (1, 3));
         assert_eq!(planned.bounds, None);
     }
