@@ -25,7 +25,7 @@ use clap::{Args, Parser, Subcommand};
 
 use say::{NobodyReads, say};
 
-use crate::config::{Colour, Config, ConfigError};
+use crate::config::{Colour, Config, ConfigError, Faults};
 
 /// One endpoint in front of many MCP servers.
 #[derive(Debug, Parser)]
@@ -148,15 +148,23 @@ pub fn run() -> ExitCode {
 /// Says what is wrong: faults of the configuration as they point into it, anything else with its causes.
 fn complain(error: &anyhow::Error) {
     match error.downcast_ref::<ConfigError>() {
-        Some(ConfigError::Faults(faults)) => eprint!("{}", faults.render(colour())),
+        Some(ConfigError::Faults(faults)) => point(faults),
         _ => eprintln!("error: {error:#}"),
+    }
+}
+
+/// Points into the file, where there is anything to point at.
+fn point(faults: &Faults) {
+    let shown = faults.render(colour());
+    if !shown.is_empty() {
+        eprintln!("{shown}");
     }
 }
 
 fn check(path: &std::path::Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     crate::app::check(&config).context("cannot set up TLS")?;
-    eprint!("{}", config.warnings.render(colour()));
+    point(&config.warnings);
     say(&format!("{}: good\n", path.display()))
 }
 
