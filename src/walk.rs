@@ -7,6 +7,7 @@ mod look;
 mod mend;
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -194,7 +195,9 @@ impl Walk {
             return Err(Cause::Draining);
         }
         let traced = exchange.traced.clone();
-        during(traced.as_ref(), "session", self.sessions.find(exchange)).await
+        // Pinned here, and everywhere on the usual way: a future is moved with all that it holds whenever it is handed on.
+        let finding = pin!(self.sessions.find(exchange));
+        during(traced.as_ref(), "session", finding).await
     }
 
     /// Delivers it; a notification stream more patiently.
@@ -267,7 +270,8 @@ impl Walk {
         if let Some(moored) = moored.filter(|moored| !matches!(exchange.ask, Ask::Stream) && moored.awaits_stream()) {
             Box::pin(stream_follows(moored)).await;
         }
-        let pass = exchange.during("backend queue", self.limit.pass(exchange, &heading.backend)).await?;
+        let passing = pin!(self.limit.pass(exchange, &heading.backend));
+        let pass = exchange.during("backend queue", passing).await?;
         let mut change = self.cache.change(exchange);
         let sending = self.relay.now();
         self.observe.sent(trail, moored.map(|moored| moored.id), (&heading.backend, sending));

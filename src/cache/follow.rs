@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use memchr::memmem;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -13,6 +12,7 @@ use super::flight::{Boarded, Follower, Outcome};
 use super::{Cache, Looked, Plan};
 use crate::exchange::{Exchange, Moored};
 use crate::mcp::accept::Accepts;
+use crate::mcp::needle::needle;
 use crate::mcp::raw;
 use crate::mcp::sse::as_event;
 
@@ -155,9 +155,13 @@ async fn has_come(news: &mut Option<News>) {
     }
 }
 
+needle!(TOKEN = b"progressToken");
+
 /// The raw token under which a request wants to hear how far its call has got.
 pub fn token_of(exchange: &Exchange) -> Option<Box<str>> {
-    memmem::find(&exchange.body, b"progressToken")?;
+    if !TOKEN.is_in(&exchange.body) {
+        return None;
+    }
     raw::at(raw::utf8(&exchange.body)?, &["params", "_meta", "progressToken"]).map(Box::from)
 }
 

@@ -3,20 +3,21 @@
 
 use std::sync::Arc;
 
-use memchr::memmem;
-
 use super::lists::cursor_of;
 use super::{Cache, tags};
 use crate::exchange::{Act, Answer, Ask, Call, Exchange, Lesson, Moored};
 use crate::mcp::frame::{Frame, Outcome, peek_frame};
+use crate::mcp::needle::needle;
 use crate::mcp::{raw, sse};
 use crate::names::{PoolId, SessionId};
 use crate::store::StoreError;
 use crate::store::results::Tag;
 
-/// What stands in a notification by which a server says that something of it has changed.
-const CHANGED: &[u8] = b"list_changed";
-const UPDATED: &[u8] = b"updated";
+needle!(
+    /// What stands in a notification by which a server says that something of it has changed.
+    CHANGED = b"list_changed";
+    UPDATED = b"updated";
+);
 
 /// What somebody wants forgotten: all that hangs on any of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -134,7 +135,7 @@ impl Cache {
 
     /// Hears what a server of a pool says: events, or a message.
     pub fn hear(&self, pool: PoolId, said: &[u8]) {
-        if memmem::find(said, CHANGED).is_none() && memmem::find(said, UPDATED).is_none() {
+        if !CHANGED.is_in(said) && !UPDATED.is_in(said) {
             return;
         }
         let tags: Vec<Tag> = if said.starts_with(b"{") {

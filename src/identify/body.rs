@@ -1,6 +1,9 @@
 //! Reading a request's body within its bounds of size and time, and saying what is wrong with it.
 
+use std::pin::pin;
+
 use bytes::{Bytes, BytesMut};
+use futures_util::future::poll_immediate;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
@@ -36,8 +39,15 @@ pub async fn read(mut incoming: Incoming, headers: &HeaderMap, bounds: &Bounds) 
         return Ok(Bytes::new());
     }
     let mut sofar = SoFar::default();
-    let whole = collect(&mut incoming, headers, bounds.max_body, &mut sofar);
-    match tokio::time::timeout(bounds.body_timeout, whole).await {
+    let come = {
+        let mut whole = pin!(collect(&mut incoming, headers, bounds.max_body, &mut sofar));
+        // Mostly it has come with its head: no timer is made then.
+        match poll_immediate(whole.as_mut()).await {
+            Some(come) => Ok(come),
+            None => tokio::time::timeout(bounds.body_timeout, whole).await,
+        }
+    };
+    match come {
         Ok(Ok(())) => Ok(sofar.freeze()),
         Ok(Err(Cause::BodyTooLarge(_))) => Err(linger(incoming, sofar, bounds).await),
         Ok(Err(cause)) => Err(sofar.unfinished(cause)),

@@ -7,6 +7,7 @@ use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use http::request::Parts;
 
+use super::head::Survey;
 use super::{Connection, Identify, Settings};
 use crate::auth::{Denied, Gate, IDENTITY_FIELDS, Principal};
 use crate::config::{AuthMode, CredentialPolicy};
@@ -31,7 +32,8 @@ impl Identify {
         })
     }
 
-    /// Who asks; nobody in particular where the pool asks for no credential. The header fields become what backends may see.
+    /// Who asks; nobody in particular where the pool asks for no credential. The header fields, [cleansed](cleanse) before, become what
+    /// backends may see.
     ///
     /// # Errors
     /// [`Cause::Unauthenticated`], [`Cause::BadCredential`], [`Cause::InsufficientScope`], [`Cause::IdentityAway`].
@@ -42,12 +44,6 @@ impl Identify {
         (connection, origin): (&Connection, &Origin),
         settings: &Settings,
     ) -> Result<Option<Arc<Principal>>, Cause> {
-        // Of these fields a hop's own are for nobody behind it, and nobody but Moorline says the others.
-        strip_hop_by_hop(&mut parts.headers);
-        drop_lookalikes(&mut parts.headers);
-        for name in &IDENTITY_FIELDS {
-            parts.headers.remove(name);
-        }
         let gate = self.gates.of(pool.id).ok_or(Cause::IdentityAway)?;
         let asks_for = |document: &str| parts.method == Method::GET && parts.uri.path().starts_with(document);
         if asks_for(IDENTITY_KEYS) {
@@ -127,6 +123,19 @@ fn dress(headers: &mut HeaderMap, gate: &Gate, pool: &Pool, caller: &Principal) 
         // Servers might take nothing for somebody.
         let text = "what the credential says of its bearer is too long to be told; ask for one with fewer scopes";
         Err(Cause::BadCredential(Box::new(Challenge { header: None, text: text.into() })))
+    }
+}
+
+/// Takes out what backends must not see: a hop's own fields are for nobody behind it, and who calls nobody says but Moorline.
+pub fn cleanse(headers: &mut HeaderMap, survey: &Survey) {
+    if survey.hops {
+        strip_hop_by_hop(headers);
+    }
+    if survey.poses {
+        drop_lookalikes(headers);
+        for name in &IDENTITY_FIELDS {
+            headers.remove(name);
+        }
     }
 }
 

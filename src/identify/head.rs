@@ -1,51 +1,93 @@
 //! A request's head: within its bounds, and with nothing in it that two readers could read differently. What is refused here
 //! would at best be useless to the backend, and at worst a second request to somebody on the way (request smuggling).
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, ORIGIN, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, Version};
 
 use crate::config::Bounds;
 use crate::reject::Cause;
+use crate::wire::is_hop_by_hop;
 
-/// Fields that stand once at most: whoever reads the first one and whoever reads the last one must see the same.
-const ONCE: [(HeaderName, &str); 2] =
-    [(ORIGIN, "Origin is there more than once"), (CONTENT_TYPE, "Content-Type is there more than once")];
-
-/// Checks sizes and unambiguity.
-pub fn check(parts: &Parts, bounds: &Bounds) -> Result<(), Cause> {
-    check_sizes(parts, bounds)?;
-    check_host(parts)?;
-    check_codings(&parts.headers)?;
-    let twice = ONCE.iter().find(|(name, _)| parts.headers.get_all(name).iter().nth(1).is_some());
-    twice.map_or(Ok(()), |(_, what)| Err(Cause::Ambiguous(what)))
+/// What there is of fields that matter here, read from all names once.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Names and values, with four bytes a field for the colon, the space and the line's end.
+    block: usize,
+    hosts: u32,
+    origins: u32,
+    types: u32,
+    contents: u32,
+    transfers: u32,
+    /// Whether a field is there that concerns one hop only.
+    pub hops: bool,
+    /// Whether one is there that says who calls, or that could be taken for one that says who calls, or where from.
+    pub poses: bool,
 }
 
-fn check_sizes(parts: &Parts, bounds: &Bounds) -> Result<(), Cause> {
+impl Survey {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut survey = Self::default();
+        for (name, value) in headers {
+            survey.block += name.as_str().len() + value.len() + 4;
+            match name {
+                name if *name == HOST => survey.hosts += 1,
+                name if *name == CONTENT_TYPE => survey.types += 1,
+                name if *name == ORIGIN => survey.origins += 1,
+                name if *name == CONTENT_ENCODING => survey.contents += 1,
+                name => {
+                    survey.transfers += u32::from(*name == TRANSFER_ENCODING);
+                    survey.hops |= is_hop_by_hop(name);
+                    survey.poses |= poses(name.as_str());
+                }
+            }
+        }
+        survey
+    }
+}
+
+/// Looks at the first letter first: the fields in question begin with these.
+fn poses(name: &str) -> bool {
+    matches!(name.as_bytes().first(), Some(b'm' | b'x' | b'f'))
+        && (name.starts_with("moorline-") || name.bytes().any(|byte| byte == b'_'))
+}
+
+/// Checks sizes and unambiguity.
+pub fn check(parts: &Parts, bounds: &Bounds) -> Result<Survey, Cause> {
+    let survey = Survey::of(&parts.headers);
+    check_sizes(parts, &survey, bounds)?;
+    check_host(parts, &survey)?;
+    check_codings(&parts.headers, &survey)?;
+    // Fields that stand once at most: whoever reads the first one and whoever reads the last one must see the same.
+    match survey {
+        Survey { origins: 2.., .. } => Err(Cause::Ambiguous("Origin is there more than once")),
+        Survey { types: 2.., .. } => Err(Cause::Ambiguous("Content-Type is there more than once")),
+        survey => Ok(survey),
+    }
+}
+
+fn check_sizes(parts: &Parts, survey: &Survey, bounds: &Bounds) -> Result<(), Cause> {
     let url = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if url > bounds.max_url {
         return Err(Cause::UrlTooLong(bounds.max_url));
     }
-    // Four bytes a field for the colon, the space and the line's end.
-    let block: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if block > bounds.max_header_block || parts.headers.len() > bounds.max_headers {
+    if survey.block > bounds.max_header_block || parts.headers.len() > bounds.max_headers {
         return Err(Cause::HeadersTooLarge(bounds.max_header_block));
     }
     Ok(())
 }
 
 /// One host, said once (RFC 9112 §3.2), or twice with the same words in HTTP/2 (RFC 9113 §8.3.1).
-fn check_host(parts: &Parts) -> Result<(), Cause> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let (host, second) = (hosts.next(), hosts.next());
+fn check_host(parts: &Parts, survey: &Survey) -> Result<(), Cause> {
     let authority = parts.uri.authority();
-    if second.is_some() {
+    if survey.hosts > 1 {
         return Err(Cause::Ambiguous("Host is there more than once"));
     }
-    if host.is_none() && authority.is_none() && parts.version > Version::HTTP_10 {
+    if survey.hosts == 0 && authority.is_none() && parts.version > Version::HTTP_10 {
         return Err(Cause::Ambiguous("they name no host"));
     }
     let differs = |authority: &http::uri::Authority| {
+        let host = parts.headers.get(HOST);
         host.is_some_and(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()))
     };
     // In HTTP/1 the URL's host counts, whatever Host says (RFC 9112 §3.2.2).
@@ -57,7 +99,10 @@ fn check_host(parts: &Parts) -> Result<(), Cause> {
 
 /// The only transfer coding is `chunked`, said once: whoever does not know the others sees the body end elsewhere.
 /// What is compressed cannot be looked into, and is not opened: a small body can hold a large one.
-fn check_codings(headers: &HeaderMap) -> Result<(), Cause> {
+fn check_codings(headers: &HeaderMap, survey: &Survey) -> Result<(), Cause> {
+    if survey.contents + survey.transfers == 0 {
+        return Ok(());
+    }
     let plain = |coding: &http::HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
     if !headers.get_all(CONTENT_ENCODING).iter().all(plain) {
         return Err(Cause::ContentCoding);
@@ -72,7 +117,12 @@ fn check_codings(headers: &HeaderMap) -> Result<(), Cause> {
 
 /// Whether the message says that it is JSON, in UTF-8.
 pub fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let Some(value) = headers.get(CONTENT_TYPE) else { return false };
+    // What the SDKs send needs no reading.
+    if value.as_bytes() == b"application/json" {
+        return true;
+    }
+    let Ok(value) = value.to_str() else { return false };
     let mut parts = value.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
     // JSON is in UTF-8 (RFC 8259 §8.1); whoever believes another charset reads another message.

@@ -89,12 +89,13 @@ impl Identify {
         let settings = self.settings.load_full();
         let (mut parts, incoming) = request.into_parts();
         let nobody = |cause: Cause| cause.to(Asker::default());
-        head::check(&parts, &settings.bounds).map_err(nobody)?;
-        host::check((&parts.headers, &parts.uri), &settings, &connection).map_err(nobody)?;
+        let survey = head::check(&parts, &settings.bounds).map_err(nobody)?;
+        host::check_again((&parts.headers, &parts.uri), &settings, &connection).map_err(nobody)?;
         let pool = self.fleet.at(pool_path(parts.uri.path())).ok_or_else(|| nobody(Cause::NoSuchPath))?;
         let plain = check_method(&parts).map_err(nobody)?;
         let fragile = is_fragile(&parts.headers);
         let origin = origin::of(&settings, &connection);
+        caller::cleanse(&mut parts.headers, &survey);
         let principal = match self.who(&mut parts, &pool, (&connection, &origin), &settings).await {
             Ok(principal) => principal,
             Err(denied) => return Err(Box::pin(refuse(parts, incoming, &settings, denied)).await),

@@ -4,8 +4,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
-
+use super::needle::needle;
 use super::raw;
 use super::splice::{span_of, splice_all};
 use super::sse::{self, EventRef};
@@ -13,6 +12,8 @@ use crate::names::Mark;
 
 /// Begins every wrapped id.
 pub const MARKER: &str = "moor~";
+
+needle!(MARKED = MARKER.as_bytes());
 
 /// The event id that the client sees: `moor~{mark}~{native}`.
 #[must_use]
@@ -84,7 +85,7 @@ fn split_plain(raw_id: &str) -> Option<(Mark, String)> {
 /// the marker occurs.
 #[must_use]
 pub fn needs_rewrite(block: &[u8], mark: Mark) -> bool {
-    mark.0 > 0 || memmem::find(block, MARKER.as_bytes()).is_some()
+    mark.0 > 0 || MARKED.is_in(block)
 }
 
 /// Writes a server's event to `out` as the client is to see it: its event id wrapped, and the id of a server's

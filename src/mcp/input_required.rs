@@ -3,17 +3,20 @@
 
 use std::ops::Range;
 
-use memchr::memmem;
-
+use super::needle::needle;
 use super::raw;
 use super::splice::span_of;
 pub use super::splice::splice;
+
+needle!(STATE = b"\"requestState\"");
 
 /// Where in a server's response (a JSON body, or the data of one event) the raw `result.requestState` lies, quotes
 /// included; `None` where the result is none of type `input_required`, or has no state.
 #[must_use]
 pub fn state_span(body: &[u8]) -> Option<Range<usize>> {
-    memmem::find(body, b"\"requestState\"")?;
+    if !STATE.is_in(body) {
+        return None;
+    }
     let result = raw::at(raw::utf8(body)?, &["result"])?;
     let [kind, state] = raw::pick(result, ["resultType", "requestState"])?;
     if raw::text(kind?)? != "input_required" {

@@ -14,6 +14,7 @@ pub mod header;
 pub mod input_required;
 pub mod late_id;
 pub mod listen;
+pub mod needle;
 pub mod params;
 pub mod raw;
 pub mod replay;

@@ -5,16 +5,20 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memchr2};
+
+use super::needle::needle;
 
 /// A comment that keeps a quiet stream open: one line, no empty line behind it. Some clients (`httpx-sse`) dispatch
 /// an event without data at every empty line once they have seen an id; at a comment alone none does anything.
 pub const HEARTBEAT: &[u8] = b":\n";
 
+needle!(AFTER_LF = b"\nid:"; AFTER_CR = b"\rid:");
+
 /// Whether a block of events looks as if one of them had an id.
 #[must_use]
 pub fn carries_ids(block: &[u8]) -> bool {
-    block.starts_with(b"id:") || memmem::find(block, b"\nid:").is_some() || memmem::find(block, b"\rid:").is_some()
+    block.starts_with(b"id:") || AFTER_LF.is_in(block) || AFTER_CR.is_in(block)
 }
 
 /// The event that tells a client how long to wait before it reconnects, in milliseconds.

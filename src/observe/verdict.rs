@@ -2,18 +2,15 @@
 //! may stand, and never holds anything back. An answer of which it sees only pieces counts as good.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
-
-use memchr::memmem;
 
 use crate::mcp::frame::{Frame, Outcome, peek_frame};
+use crate::mcp::needle::needle;
 use crate::mcp::{raw, sse};
 
 /// How both `"error"` and `"isError"` end; where it does not stand, nothing went wrong.
 const TRACE: &[u8] = b"rror\"";
 
-/// Made once: to make it takes longer than to look through a short answer.
-static FINDER: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(TRACE));
+needle!(FAILURE = TRACE);
 
 /// Bytes of one piece that are looked at, at most: whole answers are not longer, and a longer piece cannot be read anyhow.
 const MOST: usize = 64 * 1024;
@@ -47,7 +44,7 @@ impl Verdict {
 
 /// Whether a failure may stand in it. Many servers say `"isError":false` in each result, which is none and needs no reading.
 fn may_tell_of_a_failure(piece: &[u8]) -> bool {
-    FINDER.find_iter(piece).any(|at| {
+    FAILURE.each_in(piece).any(|at| {
         let value = piece[at + TRACE.len()..].trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
         !value.is_some_and(|value| value.starts_with(b"false"))
     })

@@ -1,13 +1,15 @@
 //! The responses that a stream still owes: who waits for which, and what is learnt from them as they pass.
 
 use bytes::Bytes;
-use memchr::memmem;
 
 use super::veiled;
 use crate::exchange::{Lesson, Veil};
 use crate::mcp::frame::{Frame, peek_frame};
+use crate::mcp::needle::needle;
 use crate::mcp::{raw, sse};
 use crate::reject::{Asker, Cause};
+
+needle!(ID = b"\"id\"");
 
 /// The notification by which a server says how far it has got.
 const PROGRESS: &str = "notifications/progress";
@@ -56,7 +58,7 @@ impl Awaited {
     /// Looks for responses in a block of events. The block that takes its place, where a lesson says so.
     fn look_at(&mut self, block: &Bytes) -> Option<Vec<u8>> {
         // Responses and requests carry an id, notifications do not: most blocks need no second look.
-        if self.is_over() || memmem::find(block, b"\"id\"").is_none() {
+        if self.is_over() || !ID.is_in(block) {
             return None;
         }
         let mut rewritten: Option<Vec<u8>> = None;

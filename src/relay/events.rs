@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
-use memchr::memmem;
 
 use super::awaited::Awaited;
 use super::body::{Hold, Kept};
@@ -21,14 +20,17 @@ use super::signal::{Sign, Signal, Source, Watch};
 use super::{Ear, Sent, Settings};
 use crate::exchange::{Ask, Exchange, Lesson};
 use crate::mcp::crossing::{needs_rewrite, rewrite_block};
+use crate::mcp::needle::needle;
 use crate::mcp::scanner::{Piece, Scanner};
 use crate::mcp::sse::{self, HEARTBEAT, retry_frame};
 use crate::names::{Mark, PoolId};
 use crate::reject::Cause;
 use crate::wire::WireBody;
 
-/// How a notification is named, whether or not the slash after it is escaped.
-const NOTIFICATION: &[u8] = b"notifications";
+needle!(
+    /// How a notification is named, whether or not the slash after it is escaped.
+    NOTIFICATION = b"notifications";
+);
 
 /// One stream of events.
 pub struct Events {
@@ -230,7 +232,7 @@ impl Events {
     /// Whole events: usually passed as they are, in one piece.
     fn look_at(&mut self, block: Bytes) -> Bytes {
         self.resumable = self.resumable || sse::carries_ids(&block);
-        if memmem::find(&block, NOTIFICATION).is_some() {
+        if NOTIFICATION.is_in(&block) {
             (self.ear)(self.pool, &block);
             self.awaited.hear(&block);
         }

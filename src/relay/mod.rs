@@ -19,12 +19,13 @@ mod usable;
 mod veiled;
 mod wires;
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::future::poll_immediate;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
 
@@ -152,7 +153,7 @@ impl Relay {
             return Err(Lost::Failed(Cause::BadGateway("its path or session id cannot be sent".into())));
         }
         let wire = self.wire(&exchange.pool, &settings);
-        let sending = std::pin::pin!(wire.send(&target, outgoing));
+        let sending = pin!(wire.send(&target, outgoing));
         let incoming = self.first_sign(sending, &hold, settings.response_timeout).await;
         let incoming = incoming?.map_err(|error| self.lost(exchange, heading, &error))?;
         self.receive((exchange, heading), incoming, hold, settings.response_timeout).await
@@ -193,8 +194,13 @@ impl Relay {
             return Ok(Sent { answer, rest: Some((Bytes::new(), body)), hold, mark: heading.mark(), weigh: None });
         }
         let most = if looks_inside(exchange) { self.settings.load().inspect } else { WAITED_FOR };
-        let gathered = self.first_sign(std::pin::pin!(body::gather(body, most)), &hold, limit).await;
-        let (start, rest) = gathered?.map_err(|error| self.lost(exchange, heading, &error))?;
+        let mut gathering = pin!(body::gather(body, most));
+        // Mostly it has come with its head: no timer is made then.
+        let gathered = match poll_immediate(gathering.as_mut()).await {
+            Some(gathered) => gathered,
+            None => self.first_sign(gathering, &hold, limit).await?,
+        };
+        let (start, rest) = gathered.map_err(|error| self.lost(exchange, heading, &error))?;
         if rest.is_none() {
             answer.whole = Some(start.clone());
         }

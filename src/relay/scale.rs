@@ -7,15 +7,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use memchr::memmem;
 
 use crate::mcp::frame::{Frame, frames};
+use crate::mcp::needle::needle;
 use crate::mcp::scanner::Piece;
 use crate::mcp::sse;
 
-/// What may be weighed: messages in which this stands, or anything escaped that could be it.
-const WEIGHED: &[u8] = b"createMessage";
-const ESCAPED: &[u8] = b"\\u00";
+needle!(
+    /// What may be weighed: messages in which this stands, or anything escaped that could be it.
+    WEIGHED = b"createMessage";
+    ESCAPED = b"\\u00";
+    ID = b"\"id\"";
+    METHOD = b"\"method\"";
+);
 
 /// What becomes of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +84,7 @@ impl Scale {
 
 /// Whether a message, or one in a block of events, may have to be weighed: whoever weighs reads it properly.
 pub fn is_weighed(text: &[u8]) -> bool {
-    memmem::find(text, WEIGHED).is_some() || memmem::find(text, ESCAPED).is_some()
+    WEIGHED.is_in(text) || ESCAPED.is_in(text)
 }
 
 async fn weigh_block(weigh: Weigh, block: Bytes) -> Bytes {
@@ -102,8 +106,7 @@ async fn weigh_block(weigh: Weigh, block: Bytes) -> Bytes {
 
 /// Whether a block of events has a request in it that its client answers in one way or another; a ping has one answer.
 pub fn asks(block: &[u8]) -> bool {
-    let has = |name: &[u8]| memmem::find(block, name).is_some();
-    if !(has(b"\"id\"") && has(b"\"method\"")) {
+    if !(METHOD.is_in(block) && ID.is_in(block)) {
         return false;
     }
     let asks = |frame: &Frame<'_>| matches!(frame, Frame::Request { method, .. } if method != "ping");
@@ -114,6 +117,7 @@ pub fn asks(block: &[u8]) -> bool {
 mod tests {
     use futures_util::FutureExt;
     use futures_util::task::noop_waker_ref;
+    use memchr::memmem;
 
     use super::*;
 

@@ -39,8 +39,8 @@ pub struct Sent {
 impl Sent {
     /// Weighs what the server asks of its client: now, and what is still to come as it passes.
     pub async fn weigh(&mut self, weigh: Option<Weigh>) {
-        let whole = self.answer.whole.as_deref().filter(|whole| is_weighed(whole));
-        if let (Some(weigh), Some(whole)) = (&weigh, whole)
+        if let (Some(weigh), Some(whole)) = (&weigh, &self.answer.whole)
+            && is_weighed(whole)
             && let Fate::Instead(message) = weigh(whole.to_vec()).await
         {
             self.answer.whole = Some(message.into());

@@ -5,6 +5,7 @@ mod catalogue;
 mod counts;
 mod look;
 mod moving;
+mod opened;
 mod rounds;
 mod settle;
 mod token;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dashmap::{DashMap, Entry};
+use hashbrown::DefaultHashBuilder;
 use http::HeaderValue;
 
 pub use catalogue::Catalogue;
@@ -43,7 +45,7 @@ pub struct Sessions {
     timeout: Duration,
     ring: ArcSwap<Ring>,
     /// Sharded; a shard is locked for one lookup. Bounded by `session.max`.
-    known: DashMap<SessionId, Arc<Moored>>,
+    known: DashMap<SessionId, Arc<Moored>, DefaultHashBuilder>,
     /// How many of them each authenticated caller has.
     owned: DashMap<CallerDigest, usize>,
     catalogue: Catalogue,
@@ -143,7 +145,7 @@ impl Sessions {
             settings: ArcSwap::from_pointee(parts.settings),
             timeout: parts.timeout,
             ring: ArcSwap::from_pointee(unlock(&ring)),
-            known: DashMap::new(),
+            known: DashMap::default(),
             owned: DashMap::new(),
             catalogue: Catalogue::default(),
             left_behind: std::sync::Mutex::default(),
@@ -225,9 +227,9 @@ impl Sessions {
     }
 
     /// Opens a session id.
-    async fn open(&self, id: &HeaderValue) -> Result<Claim, Cause> {
+    async fn open(&self, id: &HeaderValue) -> Result<Arc<Claim>, Cause> {
         let text = id.to_str().map_err(|_| Cause::SessionUnknown)?;
-        match Claim::open(text, &self.ring.load()) {
+        match opened::open(text, &self.ring.load()) {
             Ok(claim) => Ok(claim),
             Err(OpenError::UnknownKey) => Box::pin(self.open_anew(text)).await,
             Err(_) => Err(Cause::SessionUnknown),

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
-use memchr::memmem;
 
 use super::token::Packed;
 use super::{Claim, Ending, Event, Sessions, rounds};
 use crate::exchange::{Act, Answer, Ask, Call, Exchange, Heading, Lesson, Moored, Said};
 use crate::mcp::dialect::is_unknown_session;
 use crate::mcp::frame::peek_frame;
+use crate::mcp::needle::needle;
 use crate::mcp::sse;
 use crate::mcp::version::{Era, MCP_SESSION_ID};
 use crate::names::{Epoch, SessionId};
@@ -25,6 +25,8 @@ const NOTE_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 /// A note that the store does not take now is told again after this time, for so long.
 const NOTE_REST: std::time::Duration = std::time::Duration::from_millis(500);
 const NOTE_AGAIN: std::time::Duration = std::time::Duration::from_secs(600);
+
+needle!(ERROR = b"\"error\""; SESSION = b"ession");
 
 /// A body beyond this many bytes is no refusal by a transport.
 const LONGEST_REFUSAL: usize = 4096;
@@ -46,13 +48,13 @@ impl Sessions {
         heading: &Heading,
         answer: &mut Answer,
     ) -> Result<Option<Lesson>, Cause> {
+        if let (Some(moored), Era::Legacy) = (moored, exchange.era) {
+            return self.settle_known(exchange, moored, answer).await;
+        }
         let issued = answer.headers.remove(MCP_SESSION_ID);
         if exchange.era == Era::Modern {
             let lesson = rounds::settle(exchange, heading, answer, &self.ring.load_full());
             return Ok(lesson.or_else(|| self.teach(exchange, None, answer)));
-        }
-        if let Some(moored) = moored {
-            return self.settle_known(exchange, moored, answer).await;
         }
         if let (Some(issued), true) = (issued, exchange.opens_session() && answer.status.is_success()) {
             return Box::pin(self.settle_new(exchange, heading, &issued, answer)).await;
@@ -66,19 +68,22 @@ impl Sessions {
         moored: &Arc<Moored>,
         answer: &mut Answer,
     ) -> Result<Option<Lesson>, Cause> {
+        // Before anything else, for the backend's own id goes whatever becomes of the answer; to replace it where it stands costs least.
+        match &exchange.claim {
+            Some(ours) => drop(answer.headers.insert(MCP_SESSION_ID, ours.clone())),
+            None => drop(answer.headers.remove(MCP_SESSION_ID)),
+        }
         let body = answer.whole.as_deref().unwrap_or_default();
         let gone = (!answer.status.is_success() || may_speak_of_sessions(body))
             && is_unknown_session(answer.status.as_u16(), body);
         if matches!(exchange.ask, Ask::Goodbye) && (gone || answer.status.is_success()) {
+            answer.headers.remove(MCP_SESSION_ID);
             Box::pin(self.end(moored, Ending::Deleted)).await;
             return Ok(None);
         }
         if gone {
             // Whether the session ends with it, or is rebuilt, is not decided here.
             return Err(Cause::SessionLost);
-        }
-        if let Some(ours) = &exchange.claim {
-            answer.headers.insert(MCP_SESSION_ID, ours.clone());
         }
         if answer.status == StatusCode::ACCEPTED {
             Box::pin(self.note_all(moored, exchange)).await;
@@ -288,9 +293,7 @@ fn refuse(error: &StoreError) -> Cause {
 
 /// Whether a short answer to a request might be a refusal by the transport in a 200.
 fn may_speak_of_sessions(body: &[u8]) -> bool {
-    body.len() <= LONGEST_REFUSAL
-        && memmem::find(body, b"ession").is_some()
-        && memmem::find(body, b"\"error\"").is_some()
+    body.len() <= LONGEST_REFUSAL && ERROR.is_in(body) && SESSION.is_in(body)
 }
 
 fn succeeded(message: &[u8]) -> bool {

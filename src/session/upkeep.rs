@@ -223,7 +223,7 @@ impl Sessions {
     }
 
     /// An id under a key that is not known here: another instance may have made it a moment ago.
-    pub(super) async fn open_anew(&self, text: &str) -> Result<Claim, Cause> {
+    pub(super) async fn open_anew(&self, text: &str) -> Result<Arc<Claim>, Cause> {
         if !self.store.is_shared() {
             return Err(Cause::SessionUnknown);
         }
@@ -241,7 +241,7 @@ impl Sessions {
         // Who was not told by the store itself cannot say that the key is nobody's.
         let is_told = tokio::time::timeout(RING_LIMIT, asking).await.unwrap_or(false);
         let gone = if is_told { Cause::SessionUnknown } else { Cause::StoreAway };
-        Claim::open(text, &self.ring.load()).map_err(|_| gone)
+        Claim::open(text, &self.ring.load()).map(Arc::new).map_err(|_| gone)
     }
 
     /// Makes a new sealing key; ids under the old ones stay valid for their lifetime.

@@ -1,6 +1,7 @@
 //! The answer that is there already, and what asking for it spends. Owns the order of the two stations: limits on who asks, the cache,
 //! limits on what serves. Makes no call.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::Walk;
@@ -23,10 +24,13 @@ impl Walk {
         let session = moored.map(|moored| moored.id);
         self.observe.looked(trail, session, None);
         let Some(policy) = self.cache.policy(exchange) else {
-            return Ok((Looked::Past, exchange.during("limit", self.limit.admit(exchange, session, Part::All)).await?));
+            let admitting = pin!(self.limit.admit(exchange, session, Part::All));
+            return Ok((Looked::Past, exchange.during("limit", admitting).await?));
         };
-        let permit = exchange.during("limit", self.limit.admit(exchange, session, Part::Asking)).await?;
-        let looked = exchange.during("cache", self.cache.look(exchange, moored, policy)).await;
+        let admitting = pin!(self.limit.admit(exchange, session, Part::Asking));
+        let permit = exchange.during("limit", admitting).await?;
+        let looking = pin!(self.cache.look(exchange, moored, policy));
+        let looked = exchange.during("cache", looking).await;
         self.observe.looked(trail, session, looked.name());
         let permit = match looked {
             Looked::Found(..) | Looked::Following(_) => permit,

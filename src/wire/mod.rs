@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hashbrown::DefaultHashBuilder;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, StatusCode, Version};
 use tokio::io::AsyncWriteExt as _;
@@ -153,7 +154,7 @@ pub struct Wire {
     settings: Arc<Settings>,
     clock: Clock,
     /// Held for one look-up and never across an await; each worker has its own, so there is no contention.
-    lanes: Arc<Mutex<HashMap<BackendId, Arc<Lane>>>>,
+    lanes: Arc<Mutex<HashMap<BackendId, Arc<Lane>, DefaultHashBuilder>>>,
 }
 
 impl Wire {
@@ -251,7 +252,7 @@ impl Wire {
         self.lanes().entry(backend).or_insert_with(new).clone()
     }
 
-    fn lanes(&self) -> MutexGuard<'_, HashMap<BackendId, Arc<Lane>>> {
+    fn lanes(&self) -> MutexGuard<'_, HashMap<BackendId, Arc<Lane>, DefaultHashBuilder>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
