@@ -18,14 +18,14 @@ heading = @printf '\n== %s  %s\n' "$$(date +%H:%M:%S)" $(1)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help check test needs fmt fmt-check lint unit bench-unit conformance kubernetes chart fuzz demo bench soak sbom
+.PHONY: help check test needs fmt fmt-check lint unit bench-unit count conformance kubernetes chart fuzz demo bench soak sbom
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 check: test ## The same as test
 
-test: needs fmt-check lint unit bench-unit kubernetes conformance fuzz ## All tests, the cheapest first: what CI runs
+test: needs fmt-check lint unit bench-unit count kubernetes conformance fuzz ## All tests, the cheapest first: what CI runs
 
 needs: ## Install what the tests need
 	$(call heading,"what the tests need")
@@ -52,6 +52,12 @@ unit: ## The Rust tests, those that drive real SDK clients included
 bench-unit:
 	$(call heading,"tests of the benchmark")
 	cd bench && cargo $(RUN_TESTS) --locked
+
+count: ## Instructions that a request costs, against those kept in bench/counts.tsv; in the tests' own build, which is there already
+	$(call heading,"instructions a request")
+	cargo build --locked
+	cd bench && cargo build --locked && target/debug/moorline-bench count --moorline ../target/debug/moorline \
+		--works json,sse,modern --peers moorline --requests 400 --slack 10 --against counts.tsv
 
 conformance: ## The official conformance suite, directly and through Moorline
 	$(call heading,"conformance")

@@ -33,6 +33,8 @@ missing_packages() {
     # For the stores that instances share, Sentinel and Cluster included.
     { has redis-server && has redis-cli; } || missing+=(redis-server)
     has openssl || missing+=(openssl)
+    # Counts instructions.
+    has valgrind || missing+=(valgrind)
     # For instances whose clocks are wrong.
     has faketime || missing+=(faketime)
     has python3 || missing+=(python3)

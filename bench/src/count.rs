@@ -19,10 +19,6 @@ const CONNECTIONS: u32 = 8;
 /// Requests on each connection before anything is counted: until all that is learned and kept is there.
 const WARM: u32 = 25;
 
-/// How much dearer than the kept figure a request may become, in percent. Another compiler, or another processor's own copy of `memcpy`,
-/// makes as much of a difference.
-const SLACK: f64 = 3.0;
-
 /// What one request of a work costs a peer.
 pub struct Count {
     pub peer: Peer,
@@ -108,11 +104,11 @@ pub fn table(counts: &[Count]) -> String {
     text
 }
 
-/// What has become dearer than it was, by more than chance.
+/// What has become dearer than it was, by more than so many percent.
 ///
 /// # Errors
 /// If one that was counted has no figure in what was kept.
-pub fn dearer(counts: &[Count], kept: &str) -> Result<Vec<String>> {
+pub fn dearer(counts: &[Count], kept: &str, slack: f64) -> Result<Vec<String>> {
     let mut dearer = Vec::new();
     for Count { peer, work, instructions } in counts {
         let row = format!("{}\t{}\t", work.name(), peer.name());
@@ -120,7 +116,7 @@ pub fn dearer(counts: &[Count], kept: &str) -> Result<Vec<String>> {
         let before: u64 = before.with_context(|| format!("no figure is kept of {row:?}"))?.trim().parse()?;
         #[expect(clippy::cast_precision_loss, reason = "a share")]
         let more = 100.0 * (*instructions as f64 / before as f64 - 1.0);
-        if more > SLACK {
+        if more > slack {
             dearer.push(format!(
                 "{} {}: {before} were kept, now {instructions} ({more:+.1} %)",
                 work.name(),
@@ -139,8 +135,8 @@ mod tests {
     fn what_costs_more_than_it_did_is_told() {
         let count = |instructions| [Count { peer: Peer::Moorline, work: Work::Json, instructions }];
         let kept = table(&count(1000));
-        assert!(dearer(&count(1029), &kept).unwrap().is_empty());
-        assert_eq!(dearer(&count(1031), &kept).unwrap(), ["json moorline: 1000 were kept, now 1031 (+3.1 %)"]);
-        assert!(dearer(&[Count { peer: Peer::Blind, work: Work::Json, instructions: 1 }], &kept).is_err());
+        assert!(dearer(&count(1029), &kept, 3.0).unwrap().is_empty());
+        assert_eq!(dearer(&count(1031), &kept, 3.0).unwrap(), ["json moorline: 1000 were kept, now 1031 (+3.1 %)"]);
+        assert!(dearer(&[Count { peer: Peer::Blind, work: Work::Json, instructions: 1 }], &kept, 3.0).is_err());
     }
 }

@@ -147,6 +147,9 @@ struct CountArgs {
     /// Kept figures: more than these is an error. Written where the file is not there
     #[arg(long)]
     against: Option<PathBuf>,
+    /// How much dearer than that it may be, in percent. Another compiler, or another processor's own copy of `memcpy`, makes a difference too
+    #[arg(long, default_value_t = 3.0)]
+    slack: f64,
     /// Where callgrind's own files go
     #[arg(long, default_value = "target/callgrind")]
     folder: PathBuf,
@@ -243,7 +246,7 @@ async fn count_all(args: CountArgs) -> Result<ExitCode> {
         fs::write(&against, &table)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let dearer = count::dearer(&counts, &fs::read_to_string(&against)?)?;
+    let dearer = count::dearer(&counts, &fs::read_to_string(&against)?, args.slack)?;
     dearer.iter().for_each(|what| eprintln!("dearer than it was: {what}"));
     Ok(if dearer.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -149,6 +149,8 @@ impl App {
         match self.shared.certificates.renew(&self.config.load()) {
             Ok(()) => {
                 self.shared.certificates.equip(&self.shared.fleet);
+                // Who was out of use for a bad certificate may be well now.
+                self.shared.fleet.pools().iter().for_each(|pool| pool.hope.notify_one());
                 tracing::info!("the files of TLS have changed and were read again");
             }
             Err(error) => tracing::error!(

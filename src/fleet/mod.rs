@@ -59,6 +59,8 @@ pub struct Pool {
     pub tls: Arc<ArcSwapOption<Client>>,
     /// Rung when something sent to a backend has failed that is still in use: its prober looks closer.
     pub suspicion: Notify,
+    /// Told when something has changed that may make backends well again: all are probed at once.
+    pub hope: Notify,
     /// Held while the list of backends is made anew, so that an older view never replaces a newer one.
     pub refreshing: tokio::sync::Mutex<()>,
 }
@@ -130,6 +132,7 @@ impl Pool {
             departed: Mutex::default(),
             tls: Arc::default(),
             suspicion: Notify::new(),
+            hope: Notify::new(),
             refreshing: tokio::sync::Mutex::default(),
         }
     }

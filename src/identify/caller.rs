@@ -7,14 +7,14 @@ use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use http::request::Parts;
 
-use super::head::Survey;
+use super::head::{Hops, Survey};
 use super::{Connection, Identify, Settings};
 use crate::auth::{Denied, Gate, IDENTITY_FIELDS, Principal};
 use crate::config::{AuthMode, CredentialPolicy};
 use crate::exchange::{Exchange, IDENTITY_KEYS, Introduce, Origin, WELL_KNOWN, metadata_url};
 use crate::fleet::Pool;
 use crate::reject::{Cause, Challenge};
-use crate::wire::strip_hop_by_hop;
+use crate::wire::{strip_connection, strip_hop_by_hop};
 
 /// A body that an unknown caller sends is read for its id up to this many bytes.
 pub const UNKNOWN_BODY: usize = 64 * 1024;
@@ -128,8 +128,10 @@ fn dress(headers: &mut HeaderMap, gate: &Gate, pool: &Pool, caller: &Principal) 
 
 /// Takes out what backends must not see: a hop's own fields are for nobody behind it, and who calls nobody says but Moorline.
 pub fn cleanse(headers: &mut HeaderMap, survey: &Survey) {
-    if survey.hops {
-        strip_hop_by_hop(headers);
+    match survey.hops() {
+        Hops::None => {}
+        Hops::Connection => strip_connection(headers),
+        Hops::Others => strip_hop_by_hop(headers),
     }
     if survey.poses {
         drop_lookalikes(headers);

@@ -35,7 +35,15 @@ pub async fn watch(fleet: Arc<Fleet>, pool: Arc<Pool>, clock: Clock) {
         join_all(backends.iter().map(|backend| probe_and_tell(&pool, backend, &settings, &clock))).await;
         drop(backends);
         // A time that may end in the midst of a look: the next round comes right after it.
-        drop(timeout(settings.health.every, look_closer(&pool, &settings, &clock)).await);
+        drop(timeout(settings.health.every, look_closer_or_hope(&pool, &settings, &clock)).await);
+    }
+}
+
+/// Probes those that something has failed at, until there is reason to probe all.
+async fn look_closer_or_hope(pool: &Pool, settings: &PoolSettings, clock: &Clock) {
+    tokio::select! {
+        () = look_closer(pool, settings, clock) => {}
+        () = pool.hope.notified() => {}
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write as _};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -174,7 +174,8 @@ fn write_head(out: &mut Vec<u8>, target: &Target, request: &Outgoing) {
     }
     if let Some(length) = length {
         out.extend_from_slice(b"\r\ncontent-length: ");
-        out.extend_from_slice(length.to_string().as_bytes());
+        // Writing to a `Vec` cannot fail.
+        drop(write!(out, "{length}"));
     }
     out.extend_from_slice(b"\r\n\r\n");
 }
