@@ -68,12 +68,15 @@ impl Certificates {
         Ok(())
     }
 
-    /// Gives each pool what speaks TLS with its backends.
+    /// Gives each pool what speaks TLS with its backends. Whoever was out of use for a bad certificate may be well then.
     pub fn equip(&self, fleet: &Fleet) {
         let backends = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, client) in backends.iter() {
             if let Some(pool) = fleet.pool(*id) {
-                pool.tls.store(client.clone());
+                let before = pool.tls.swap(client.clone());
+                if before.is_some() {
+                    pool.hope.notify_one();
+                }
             }
         }
     }
@@ -149,8 +152,6 @@ impl App {
         match self.shared.certificates.renew(&self.config.load()) {
             Ok(()) => {
                 self.shared.certificates.equip(&self.shared.fleet);
-                // Who was out of use for a bad certificate may be well now.
-                self.shared.fleet.pools().iter().for_each(|pool| pool.hope.notify_one());
                 tracing::info!("the files of TLS have changed and were read again");
             }
             Err(error) => tracing::error!(

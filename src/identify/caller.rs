@@ -7,14 +7,14 @@ use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use http::request::Parts;
 
-use super::head::{Hops, Survey};
+use super::head::Survey;
 use super::{Connection, Identify, Settings};
 use crate::auth::{Denied, Gate, IDENTITY_FIELDS, Principal};
 use crate::config::{AuthMode, CredentialPolicy};
 use crate::exchange::{Exchange, IDENTITY_KEYS, Introduce, Origin, WELL_KNOWN, metadata_url};
 use crate::fleet::Pool;
 use crate::reject::{Cause, Challenge};
-use crate::wire::{strip_connection, strip_hop_by_hop};
+use crate::wire::strip_hop_by_hop;
 
 /// A body that an unknown caller sends is read for its id up to this many bytes.
 pub const UNKNOWN_BODY: usize = 64 * 1024;
@@ -128,10 +128,8 @@ fn dress(headers: &mut HeaderMap, gate: &Gate, pool: &Pool, caller: &Principal) 
 
 /// Takes out what backends must not see: a hop's own fields are for nobody behind it, and who calls nobody says but Moorline.
 pub fn cleanse(headers: &mut HeaderMap, survey: &Survey) {
-    match survey.hops() {
-        Hops::None => {}
-        Hops::Connection => strip_connection(headers),
-        Hops::Others => strip_hop_by_hop(headers),
+    if survey.hops {
+        strip_hop_by_hop(headers);
     }
     if survey.poses {
         drop_lookalikes(headers);
@@ -153,5 +151,43 @@ fn drop_lookalikes(headers: &mut HeaderMap) {
     let found: Vec<HeaderName> = headers.keys().filter(is_one).cloned().collect();
     for name in found {
         headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Names that matter, with hyphens and underscores mixed, beside others.
+    fn name() -> impl Strategy<Value = String> {
+        let ours = "(moorline|x|mcp|forwarded|authorization)[-_](caller|issuer|scopes|identity|real|forwarded|session)[-_](ip|for|id|x)";
+        let short = "(moorline|x|)[-_]?(caller|real-ip|forwarded-for|forwarded|identity|scopes|issuer|session)";
+        let hops = "connection|keep-alive|te|trailer|transfer-encoding|upgrade|proxy-authorization|http2-settings";
+        let short = short.prop_filter("a name", |name: &String| !name.is_empty());
+        prop_oneof![ours, short, hops, "[a-z][a-z0-9_-]{0,12}"]
+    }
+
+    proptest! {
+        /// The survey decides what is looked for; it must never hide anything.
+        #[test]
+        fn what_backends_must_not_see_goes_whatever_the_survey_looks_at(
+            names in proptest::collection::vec(name(), 0..12), named in name()
+        ) {
+            let mut headers = HeaderMap::new();
+            for name in names {
+                let value = HeaderValue::from_str(&named).unwrap();
+                headers.append(HeaderName::try_from(name).unwrap(), value);
+            }
+            let mut wanted = headers.clone();
+            strip_hop_by_hop(&mut wanted);
+            drop_lookalikes(&mut wanted);
+            IDENTITY_FIELDS.iter().for_each(|name| drop(wanted.remove(name)));
+            let survey = Survey::of(&headers);
+            cleanse(&mut headers, &survey);
+            prop_assert_eq!(headers, wanted);
+        }
     }
 }

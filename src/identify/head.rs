@@ -1,7 +1,7 @@
 //! A request's head: within its bounds, and with nothing in it that two readers could read differently. What is refused here
 //! would at best be useless to the backend, and at worst a second request to somebody on the way (request smuggling).
 
-use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, Version};
 
@@ -19,14 +19,15 @@ pub struct Survey {
     types: u32,
     contents: u32,
     transfers: u32,
-    connections: u32,
-    hops: u32,
+    /// Whether one is there that concerns one hop only.
+    pub hops: bool,
     /// Whether one is there that says who calls, or that could be taken for one that says who calls, or where from.
     pub poses: bool,
 }
 
 impl Survey {
-    fn of(headers: &HeaderMap) -> Self {
+    /// Reads all names.
+    pub fn of(headers: &HeaderMap) -> Self {
         let mut survey = Self::default();
         for (name, value) in headers {
             survey.block += name.as_str().len() + value.len() + 4;
@@ -37,34 +38,13 @@ impl Survey {
                 name if *name == CONTENT_ENCODING => survey.contents += 1,
                 name => {
                     survey.transfers += u32::from(*name == TRANSFER_ENCODING);
-                    survey.connections += u32::from(*name == CONNECTION);
-                    survey.hops += u32::from(is_hop_by_hop(name));
+                    survey.hops |= is_hop_by_hop(name);
                     survey.poses |= poses(name.as_str());
                 }
             }
         }
         survey
     }
-
-    /// Which fields are there that concern one hop only.
-    pub const fn hops(&self) -> Hops {
-        match self.hops {
-            0 => Hops::None,
-            hops if hops == self.connections => Hops::Connection,
-            _ => Hops::Others,
-        }
-    }
-}
-
-/// Fields that concern one hop only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hops {
-    /// There are none.
-    None,
-    /// `Connection`, and what it names.
-    Connection,
-    /// Others too.
-    Others,
 }
 
 /// Looks at the first letter first: the fields in question begin with these.

@@ -28,21 +28,14 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
 /// MCP's routing stays even if `Connection` names it: else a client could strip a field that a backend trusts.
 /// Fields that Moorline adds for backends must be added after this.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let others = headers.keys().filter(|name| **name != CONNECTION && is_hop_by_hop(name));
-    for name in others.cloned().collect::<Vec<_>>() {
-        headers.remove(name);
+    let mut doomed: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    if doomed.is_empty() {
+        return;
     }
-    strip_connection(headers);
-}
-
-/// The same where `Connection` is the only field of its kind.
-pub fn strip_connection(headers: &mut HeaderMap) {
-    let doomed: Vec<HeaderName> =
-        headers.get_all(CONNECTION).iter().flat_map(|value| named(value.as_bytes())).collect();
+    doomed.extend(headers.get_all(CONNECTION).iter().flat_map(|value| named(value.as_bytes())));
     for name in doomed {
         headers.remove(name);
     }
-    headers.remove(CONNECTION);
 }
 
 /// The field names in one `Connection` value that may be removed for it.

@@ -36,7 +36,7 @@ use tokio::time::timeout;
 
 pub use self::body::WireBody;
 pub use self::error::{ConnectFailure, Fault, Phase, WireError};
-pub use self::headers::{is_hop_by_hop, strip_connection, strip_hop_by_hop};
+pub use self::headers::{is_hop_by_hop, strip_hop_by_hop};
 use self::pool::{Lane, Permit};
 use crate::clock::Clock;
 use crate::names::BackendId;
