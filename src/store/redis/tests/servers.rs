@@ -214,9 +214,11 @@ impl Watched {
 fn sentinel(program: Program, watched: u16) -> Server {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("sentinel.conf");
+    // On a busy machine two of the three may stand for election at once, and nobody has the most votes. They try again after
+    // twice the failover's timeout: short enough for many elections within the deadline.
     let text = format!(
         "sentinel monitor mymaster 127.0.0.1 {watched} 2\nsentinel down-after-milliseconds mymaster 1000\n\
-         sentinel failover-timeout mymaster 10000\n"
+         sentinel failover-timeout mymaster 4000\n"
     );
     fs::write(&file, text).unwrap();
     let mut server = Server { port: free_port(), directory, program, arguments: Vec::new(), child: None };
