@@ -103,6 +103,44 @@ fn micros(since: Duration) -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// For how long wall time is reckoned from monotonic time before it is read anew.
+const RECKONED: u64 = 1_000_000;
+
+/// Wall time for whoever needs it often and knows what monotonic time it is: read once a second, and reckoned in between. It is off by
+/// a millisecond, and by what the wall clock was set by within that second.
+#[derive(Debug)]
+pub struct Wall {
+    clock: Clock,
+    start: Instant,
+    /// Microseconds since the start at which wall time was read last.
+    read: AtomicU64,
+    /// What it was then, in milliseconds since 1970.
+    was: AtomicU64,
+}
+
+impl Wall {
+    /// The wall time that belongs to this clock.
+    #[must_use]
+    pub fn of(clock: &Clock) -> Self {
+        let (start, was) = (clock.now(), AtomicU64::new(clock.unix_millis()));
+        Self { clock: clock.clone(), start, read: AtomicU64::new(0), was }
+    }
+
+    /// Milliseconds since 1970, at what [`Clock::now`] has just told. Threads that share one may each be told what another has read.
+    #[must_use]
+    pub fn unix_millis(&self, now: Instant) -> u64 {
+        let at = micros(now.saturating_duration_since(self.start));
+        let since = at.saturating_sub(self.read.load(Ordering::Acquire));
+        if since < RECKONED {
+            return self.was.load(Ordering::Relaxed) + since / 1000;
+        }
+        let unix = self.clock.unix_millis();
+        self.was.store(unix, Ordering::Relaxed);
+        self.read.store(at, Ordering::Release);
+        unix
+    }
+}
+
 /// A source of fast randomness for choices that nobody must be able to repeat but that guard no secret.
 #[derive(Debug)]
 pub struct Chance {
@@ -163,6 +201,18 @@ mod tests {
             assert!(next >= last);
             last = next;
         }
+    }
+
+    #[test]
+    fn reckoned_wall_time_is_the_clocks() {
+        let clock = Clock::manual();
+        let wall = Wall::of(&clock);
+        for step in [0, 1, 999_000, 999, 1, 1_000_000, 7_000_000_000, 500_000] {
+            clock.advance(Duration::from_micros(step));
+            assert_eq!(wall.unix_millis(clock.now()), clock.unix_millis(), "{step}");
+        }
+        let (clock, wall) = (Clock::system(), Wall::of(&Clock::system()));
+        assert!(wall.unix_millis(clock.now()).abs_diff(clock.unix_millis()) < 1000);
     }
 
     #[test]

@@ -276,16 +276,17 @@ impl Walk {
         let sending = self.relay.now();
         self.observe.sent(trail, moored.map(|moored| moored.id), (&heading.backend, sending));
         let sent = self.relay.send(exchange, outgoing, heading, moored).await;
-        self.observe.answered(trail);
+        let back = self.relay.now();
+        self.observe.answered(trail, back);
         if matches!(sent, Err(Lost::Broken(_) | Lost::Failed(_))) {
             *ran = true;
             pass.iter().for_each(Pass::failed);
         }
         Ok(Err(match sent {
             Ok(mut sent) => {
-                self.route.answered(&heading.backend, sending, sent.answer.status);
+                self.route.answered(&heading.backend, (sending, back), sent.answer.status);
                 if let Some(pass) = pass {
-                    pass.answered(self.relay.now(), sent.answer.status);
+                    pass.answered(back, sent.answer.status);
                     sent.keep(pass);
                 }
                 sent.weigh(self.toll.of(exchange, &outgoing.headers, heading, moored)).await;

@@ -19,7 +19,7 @@ pub fn line(line: &mut String, done: &Done<'_>, (at, instance): (u64, InstanceId
     let (mut line, trail) = (Line(line), done.trail);
     line.count("{\"at\":", at);
     line.hex(",\"instance\":\"", &instance.0.to_be_bytes());
-    line.count(",\"status\":", done.status.as_u16().into());
+    line.count(",\"status\":", trail.seen.status.as_u16().into());
     line.word(",\"outcome\":\"", done.outcome.name());
     if let Some(facts) = &trail.facts {
         line.text(",\"pool\":\"", &facts.pool.settings().name);
@@ -51,7 +51,7 @@ pub fn line(line: &mut String, done: &Done<'_>, (at, instance): (u64, InstanceId
         line.count(",\"tries\":", trail.legs.tries.into());
         line.micros(",\"backend_us\":", done.backend);
     }
-    if let Some(code) = done.code {
+    if let Some(code) = trail.seen.code {
         line.0.push_str(",\"error\":");
         line.0.push_str(itoa::Buffer::new().format(code));
     }
@@ -63,8 +63,8 @@ pub fn line(line: &mut String, done: &Done<'_>, (at, instance): (u64, InstanceId
     }
     line.micros(",\"own_us\":", done.own);
     line.micros(",\"us\":", done.whole);
-    line.count(",\"bytes_out\":", done.bytes);
-    line.0.push_str(if done.ended { ",\"ended\":true}\n" } else { ",\"ended\":false}\n" });
+    line.count(",\"bytes_out\":", trail.seen.bytes);
+    line.0.push_str(if trail.seen.ended { ",\"ended\":true}\n" } else { ",\"ended\":false}\n" });
 }
 
 /// A line that grows. Keys come with what stands around them.
@@ -115,7 +115,10 @@ impl Line<'_> {
 
     /// Whatever others have chosen.
     fn text(&mut self, key: &str, text: &str) {
-        if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        // Looked at to its end, for that takes many at once.
+        let strange =
+            text.bytes().fold(false, |strange, byte| strange | (byte < b' ') | (byte == b'"') | (byte == b'\\'));
+        if !strange {
             return self.word(key, text);
         }
         self.0.push_str(key.strip_suffix('"').unwrap_or(key));

@@ -19,13 +19,13 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 
 pub use sink::{Pen, Sink};
 pub use trail::{Done, Outcome, Trail};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Wall};
 use crate::config::{AccessLog, MetricsSettings};
 use crate::exchange::Exchange;
 use crate::fleet::Backend;
@@ -34,13 +34,14 @@ use crate::reject::Cause;
 use metrics::Metrics;
 use tally::{Tallies, Tally};
 use trace::Tracing;
-use trail::Facts;
+use trail::{Facts, Notes};
 use verdict::Verdict;
 
 /// The observe station of one worker thread.
 #[derive(Debug)]
 pub struct Observe {
     clock: Clock,
+    wall: Wall,
     metrics: Arc<Metrics>,
     tallies: Arc<Tallies>,
     tally: Arc<Tally>,
@@ -69,6 +70,7 @@ impl Observe {
         let access = Arc::new(Sink::to(access)?);
         let pen = access.pen();
         Ok(Self {
+            wall: Wall::of(&clock),
             clock,
             metrics: Arc::default(),
             tallies,
@@ -98,6 +100,7 @@ impl Observe {
     pub fn another(&self) -> Self {
         Self {
             clock: self.clock.clone(),
+            wall: Wall::of(&self.clock),
             metrics: Arc::clone(&self.metrics),
             tallies: Arc::clone(&self.tallies),
             tally: self.tallies.tally(self.clock.now()),
@@ -125,91 +128,77 @@ impl Observe {
     #[must_use]
     pub fn begin(&self) -> Trail {
         let kept = self.counts || self.access.is_on() || self.tracing.is_on();
-        Trail { began: kept.then(|| self.clock.now()), ..Trail::default() }
+        Trail(kept.then(|| Box::new(Notes::new(self.clock.now()))))
     }
 
     /// Writes down what the request is, and decides whether it is recorded in its trace.
     pub fn facts(&self, trail: &mut Trail, exchange: &mut Exchange) {
-        let Some(began) = trail.began else { return };
-        trail.facts = Some(Box::new(Facts::of(exchange, self.clock.now())));
-        (trail.trace, trail.recorded) = self.tracing.judge(exchange, began);
+        let Some(notes) = &mut trail.0 else { return };
+        notes.facts = Some(Facts::of(exchange, self.clock.now()));
+        (notes.trace, notes.recorded) = self.tracing.judge(exchange, notes.began);
     }
 
     /// Writes down in whose session it is, where its answer has to do with the cache, and what.
     pub fn looked(&self, trail: &mut Trail, session: Option<SessionId>, cached: Option<&'static str>) {
-        (trail.session, trail.cached) = (session, cached);
+        let Some(notes) = &mut trail.0 else { return };
+        (notes.session, notes.cached) = (session, cached);
     }
 
     /// Writes down where it goes, and when.
     pub fn sent(&self, trail: &mut Trail, session: Option<SessionId>, (backend, now): (&Arc<Backend>, Instant)) {
-        if trail.began.is_none() {
-            return;
-        }
-        trail.session = session;
-        trail.legs.sent(backend, now);
+        let Some(notes) = &mut trail.0 else { return };
+        notes.session = session;
+        notes.legs.sent(backend, now);
     }
 
     /// Writes down that the backend's answer has begun, or will not come.
-    pub fn answered(&self, trail: &mut Trail) {
-        if trail.began.is_some() {
-            trail.legs.arrived(self.clock.now());
+    pub fn answered(&self, trail: &mut Trail, now: Instant) {
+        if let Some(notes) = &mut trail.0 {
+            notes.legs.arrived(now);
         }
     }
 
     /// Writes down that it was refused, and counts it.
     pub fn refused(&self, trail: &mut Trail, cause: &Cause) {
         self.metrics.refusals.count(cause.name());
-        trail.refusal = Some(cause.name());
+        let Some(notes) = &mut trail.0 else { return };
+        notes.refusal = Some(cause.name());
         if let Cause::Limited(limited) = cause {
-            trail.limit = Some(limited.name.clone());
+            notes.limit = Some(limited.name.clone());
         }
     }
 
     /// Lets the answer's body carry the trail to its end.
     #[must_use]
-    pub fn watch<B: Body>(self: &Arc<Self>, mut trail: Trail, response: Response<B>) -> Response<Observed<B>> {
-        if trail.began.is_none() {
-            return response.map(Observed::unwatched);
-        }
-        let (parts, body) = response.into_parts();
+    pub fn watch<B: Body>(self: &Arc<Self>, trail: Trail, response: Response<B>) -> Response<Observed<B>> {
+        let Some(mut notes) = trail.0 else { return response.map(Observed::unwatched) };
         let head = self.clock.now();
-        trail.legs.arrived(head);
-        let watch = Watch {
-            observe: Arc::clone(self),
-            trail,
-            status: parts.status,
-            head,
-            bytes: 0,
-            ended: body.is_end_stream(),
-            verdict: Verdict::default(),
-            code: None,
-        };
-        Response::from_parts(parts, Observed { body, watch: Some(Box::new(watch)) })
+        notes.legs.arrived(head);
+        notes.seen.head = head;
+        notes.seen.status = response.status();
+        notes.seen.ended = response.body().is_end_stream();
+        response.map(|body| Observed { body, watch: Some(Watch { observe: Arc::clone(self), notes }) })
     }
 
-    fn end(&self, watch: &Watch) {
-        let (trail, now) = (&watch.trail, self.clock.now());
-        let read = trail.facts.as_ref().map_or(watch.head, |facts| facts.read);
-        let backend = trail.legs.waited;
+    fn end(&self, notes: &Notes) {
+        let now = self.clock.now();
+        let (head, backend) = (notes.seen.head, notes.legs.waited);
+        let read = notes.facts.as_ref().map_or(head, |facts| facts.read);
         let done = Done {
-            trail,
-            status: watch.status,
-            bytes: watch.bytes,
-            ended: watch.ended,
-            outcome: Done::outcome(trail, watch.status, watch.verdict, watch.ended),
-            whole: now.saturating_duration_since(trail.began.unwrap_or(now)),
-            own: watch.head.saturating_duration_since(read).saturating_sub(backend),
+            trail: notes,
+            outcome: Done::outcome(notes),
+            whole: now.saturating_duration_since(notes.began),
+            own: head.saturating_duration_since(read).saturating_sub(backend),
             backend,
-            code: watch.code,
         };
         if self.counts {
             self.tally.count(&done, &self.tallies.tools, now);
         }
-        if let Some(recorded) = &trail.recorded {
+        if let Some(recorded) = &notes.recorded {
             self.tracing.end(recorded, &done);
         }
         if self.access.is_on() {
-            let when = (self.clock.unix_millis(), self.instance);
+            let when = (self.wall.unix_millis(now), self.instance);
             self.pen.write(|line| access::line(line, &done, when));
         }
     }
@@ -218,7 +207,7 @@ impl Observe {
 /// A body that reports when it has ended, or was given up.
 pub struct Observed<B> {
     body: B,
-    watch: Option<Box<Watch>>,
+    watch: Option<Watch>,
 }
 
 impl<B> Observed<B> {
@@ -228,33 +217,28 @@ impl<B> Observed<B> {
     }
 }
 
+/// Keeps the trail until it is dropped: that is the end.
 struct Watch {
     observe: Arc<Observe>,
-    trail: Trail,
-    status: StatusCode,
-    /// When the answer's header fields were ready.
-    head: Instant,
-    bytes: u64,
-    ended: bool,
-    verdict: Verdict,
-    /// The code of the JSON-RPC error that was answered, where anybody is told.
-    code: Option<i64>,
+    notes: Box<Notes>,
 }
 
 impl Watch {
     fn pass(&mut self, piece: &[u8]) {
-        self.bytes += piece.len() as u64;
-        self.verdict.look(piece);
-        let is_told = self.trail.recorded.is_some() || self.observe.access.is_on();
-        if self.verdict == Verdict::Failed && is_told && self.code.is_none() {
-            self.code = trace::error_code(piece);
+        let Self { observe, notes } = self;
+        let seen = &mut notes.seen;
+        seen.bytes += piece.len() as u64;
+        seen.verdict.look(piece);
+        let is_told = || notes.recorded.is_some() || observe.access.is_on();
+        if seen.verdict == Verdict::Failed && seen.code.is_none() && is_told() {
+            seen.code = trace::error_code(piece);
         }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.observe.end(self);
+        self.observe.end(&self.notes);
     }
 }
 
@@ -268,10 +252,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Observed<B> {
         if let Some(watch) = &mut this.watch {
             match &polled {
                 Poll::Ready(Some(Ok(frame))) => watch.pass(frame.data_ref().map_or(&[], |data| data)),
-                Poll::Ready(None) => watch.ended = true,
+                Poll::Ready(None) => watch.notes.seen.ended = true,
                 Poll::Ready(Some(Err(_))) | Poll::Pending => {}
             }
-            watch.ended = watch.ended || this.body.is_end_stream();
+            watch.notes.seen.ended |= this.body.is_end_stream();
         }
         polled
     }

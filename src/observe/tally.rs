@@ -139,11 +139,11 @@ impl Tally {
         let mut held = self.hold();
         let held = &mut *held;
         let counts = &mut held.counts;
-        counts.bytes_out += done.bytes;
+        counts.bytes_out += done.trail.seen.bytes;
         if let Some(cached) = done.trail.cached {
             *counts.cached.entry(cached).or_default() += 1;
         }
-        let Some(facts) = done.trail.facts.as_deref() else {
+        let Some(facts) = &done.trail.facts else {
             counts.unread[done.outcome as usize] += 1;
             return;
         };

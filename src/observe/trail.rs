@@ -17,12 +17,16 @@ use crate::mcp::trace_context::TraceId;
 use crate::mcp::version::Era;
 use crate::names::SessionId;
 
-/// The trail of one exchange.
+/// The trail of one exchange; nothing where nobody keeps it.
 #[derive(Debug, Default)]
-pub struct Trail {
+pub struct Trail(pub(super) Option<Box<Notes>>);
+
+/// What is written down of one exchange, all in one place that never moves.
+#[derive(Debug)]
+pub struct Notes {
     /// When its header fields had come.
-    pub(super) began: Option<Instant>,
-    pub(super) facts: Option<Box<Facts>>,
+    pub(super) began: Instant,
+    pub(super) facts: Option<Facts>,
     pub(super) session: Option<SessionId>,
     pub(super) cached: Option<&'static str>,
     pub(super) refusal: Option<&'static str>,
@@ -33,6 +37,44 @@ pub struct Trail {
     pub(super) trace: Option<TraceId>,
     /// What is told of it where it is recorded.
     pub(super) recorded: Option<Box<Recorded>>,
+    pub(super) seen: Seen,
+}
+
+impl Notes {
+    pub(super) fn new(began: Instant) -> Self {
+        Self {
+            began,
+            facts: None,
+            session: None,
+            cached: None,
+            refusal: None,
+            limit: None,
+            legs: Legs::default(),
+            trace: None,
+            recorded: None,
+            seen: Seen {
+                status: StatusCode::OK,
+                head: began,
+                bytes: 0,
+                ended: false,
+                verdict: Verdict::Good,
+                code: None,
+            },
+        }
+    }
+}
+
+/// What was seen of its answer.
+#[derive(Debug)]
+pub struct Seen {
+    pub(super) status: StatusCode,
+    /// When its header fields were ready.
+    pub(super) head: Instant,
+    pub(super) bytes: u64,
+    pub(super) ended: bool,
+    pub(super) verdict: Verdict,
+    /// The code of the JSON-RPC error that was answered, where anybody is told.
+    pub(super) code: Option<i64>,
 }
 
 /// Its ways to backends.
@@ -150,13 +192,7 @@ impl Outcome {
 #[derive(Debug)]
 pub struct Done<'a> {
     /// What was written down.
-    pub trail: &'a Trail,
-    /// The answer's status.
-    pub status: StatusCode,
-    /// Bytes of the answer's body.
-    pub bytes: u64,
-    /// Whether the answer has come to its end.
-    pub ended: bool,
+    pub trail: &'a Notes,
     /// How it has ended.
     pub outcome: Outcome,
     /// From the request's header fields to the end of the answer.
@@ -165,8 +201,6 @@ pub struct Done<'a> {
     pub own: Duration,
     /// Time that backends took to begin their answers.
     pub backend: Duration,
-    /// The code of the JSON-RPC error that was answered, as far as anybody is told.
-    pub code: Option<i64>,
 }
 
 impl Done<'_> {
@@ -177,15 +211,16 @@ impl Done<'_> {
         Some(Exemplar { trace, took, at: recorded.ended_at(self.whole) })
     }
 
-    pub(super) fn outcome(trail: &Trail, status: StatusCode, verdict: Verdict, ended: bool) -> Outcome {
+    pub(super) fn outcome(trail: &Notes) -> Outcome {
+        let (seen, status) = (&trail.seen, trail.seen.status);
         let stands = trail.facts.as_ref().is_some_and(|facts| facts.stands);
-        match verdict {
+        match seen.verdict {
             _ if trail.refusal.is_some() => Outcome::Refused,
             Verdict::Failed => Outcome::Failed,
             Verdict::ToolFailed => Outcome::ToolFailed,
             Verdict::Good if status.is_client_error() || status.is_server_error() => Outcome::Failed,
             // An open stream has no end of its own: its client closes it.
-            Verdict::Good if !ended && !stands => Outcome::Left,
+            Verdict::Good if !seen.ended && !stands => Outcome::Left,
             Verdict::Good => Outcome::Good,
         }
     }

@@ -63,7 +63,8 @@ impl Route {
     pub fn newcomer(&self, pool: &Pool, tried: &[BackendId], stays: bool) -> Option<Arc<Backend>> {
         let backends = pool.backends();
         let fit = |backend: &&Arc<Backend>| backend.takes_newcomers() && !tried.contains(&backend.id);
-        let load = |backend: &Arc<Backend>| backend.load(self.clock.now());
+        let now = self.clock.now();
+        let load = |backend: &Arc<Backend>| backend.load(now);
         choose::best_of_two(backends.iter().filter(fit), &self.chance, |a, b| {
             choose::is_better(load(a), load(b), stays)
         })
@@ -73,11 +74,10 @@ impl Route {
 
     /// Records how long a backend took to answer. An answer that says that it cannot serve is no sign of health, and its
     /// speed no merit.
-    pub fn answered(&self, backend: &Backend, sent: Instant, status: StatusCode) {
+    pub fn answered(&self, backend: &Backend, (sent, now): (Instant, Instant), status: StatusCode) {
         if matches!(status.as_u16(), 502..=504) {
             return;
         }
-        let now = self.clock.now();
         backend.answered(now.saturating_duration_since(sent), now);
     }
 }

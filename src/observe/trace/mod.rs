@@ -10,6 +10,7 @@ mod span;
 mod words;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -34,6 +35,9 @@ pub struct Tracing {
     clock: Clock,
     instance: InstanceId,
     tracer: ArcSwapOption<Tracer>,
+    /// Whether there is a tracer, and the share that it takes of what is in no trace yet: most requests need know no more of it.
+    on: AtomicBool,
+    drawn: sample::Held,
     counts: Arc<Counts>,
 }
 
@@ -77,7 +81,14 @@ impl Tracing {
     /// # Errors
     /// [`TraceError`].
     pub fn new((clock, instance): (Clock, InstanceId), settings: &TracesSettings) -> Result<Self, TraceError> {
-        let tracing = Self { clock, instance, tracer: ArcSwapOption::empty(), counts: Arc::default() };
+        let tracing = Self {
+            clock,
+            instance,
+            tracer: ArcSwapOption::empty(),
+            on: AtomicBool::new(false),
+            drawn: sample::Held::default(),
+            counts: Arc::default(),
+        };
         tracing.reconfigure(settings)?;
         Ok(tracing)
     }
@@ -98,6 +109,8 @@ impl Tracing {
                 settings: settings.clone(),
             })),
         };
+        self.drawn.hold(tracer.as_ref().map_or(Share::of(0.0), |tracer| tracer.share));
+        self.on.store(tracer.is_some(), Ordering::Relaxed);
         self.tracer.store(tracer);
         Ok(())
     }
@@ -105,17 +118,21 @@ impl Tracing {
     /// Whether anything may be recorded.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.tracer.load().is_some()
+        self.on.load(Ordering::Relaxed)
     }
 
     /// Decides whether an exchange is recorded, and says to which trace it belongs, if to any.
     pub fn judge(&self, exchange: &mut Exchange, began: Instant) -> (Option<TraceId>, Option<Box<Recorded>>) {
-        let tracer = self.tracer.load();
         let header = TraceParent::of(&exchange.headers);
         let parent = exchange.meta_trace.as_ref().map(|meta| meta.parent).or(header);
         let trace = parent.map(|parent| parent.trace);
+        let chosen = match parent {
+            None => self.drawn.get().draw(),
+            Some(parent) => self.tracer.load().as_ref().and_then(|tracer| tracer.choose(parent)),
+        };
+        let Some(chosen) = chosen else { return (trace, None) };
+        let tracer = self.tracer.load();
         let Some(tracer) = tracer.as_ref() else { return (trace, None) };
-        let Some(chosen) = tracer.choose(parent) else { return (trace, None) };
         let place = place_of(exchange, chosen, (parent, header));
         let meta = match &exchange.meta_trace {
             Some(meta) => Meta::At(meta.at.clone()),
@@ -154,13 +171,10 @@ impl Tracing {
 }
 
 impl Tracer {
-    /// The trace of an exchange that is recorded.
-    fn choose(&self, parent: Option<TraceParent>) -> Option<TraceId> {
-        match parent {
-            Some(parent) if self.settings.follow => parent.is_sampled().then_some(parent.trace),
-            Some(parent) => self.share.takes(parent.trace).then_some(parent.trace),
-            None => self.share.draw(),
-        }
+    /// The trace of an exchange that is recorded, of one that has a parent.
+    fn choose(&self, parent: TraceParent) -> Option<TraceId> {
+        let is_taken = if self.settings.follow { parent.is_sampled() } else { self.share.takes(parent.trace) };
+        is_taken.then_some(parent.trace)
     }
 }
 

@@ -1,10 +1,28 @@
 //! A share of all traces: the same ones for everybody who takes the same share, since the trace's own name decides.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::clock::chance_here;
 use crate::mcp::trace_context::TraceId;
 
 /// The bits of a trace's name that are left to chance (W3C Trace Context 2, §3.2.2.3.3).
 const CHANCE: u64 = (1 << 56) - 1;
+
+/// The share that holds now, for whoever asks at each request. Nothing at first.
+#[derive(Debug, Default)]
+pub struct Held(AtomicU64);
+
+impl Held {
+    /// From now on this one holds.
+    pub fn hold(&self, share: Share) {
+        self.0.store(share.below, Ordering::Relaxed);
+    }
+
+    /// What holds.
+    pub fn get(&self) -> Share {
+        Share { below: self.0.load(Ordering::Relaxed) }
+    }
+}
 
 /// A share of all traces.
 #[derive(Clone, Copy, Debug)]

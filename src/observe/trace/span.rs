@@ -86,7 +86,7 @@ impl Spans<'_> {
             put(&mut attributes, "moorline.pool", facts.pool.settings().name.as_str());
         }
         attributes.extend(self.recorded.port.map(|port| ("client.port", Value::Number(port.into()))));
-        attributes.push(("http.response.status_code", Value::Number(done.status.as_u16().into())));
+        attributes.push(("http.response.status_code", Value::Number(done.trail.seen.status.as_u16().into())));
         put(&mut attributes, "moorline.outcome", done.outcome.name());
         if let Some(cached) = done.trail.cached {
             put(&mut attributes, "moorline.cache", cached);
@@ -189,7 +189,7 @@ impl Spans<'_> {
     fn fail(&self, attributes: &mut Attributes, failure: Option<&str>) {
         let Some(failure) = failure else { return };
         put(attributes, "error.type", failure);
-        if let Some(code) = self.done.code.filter(|code| code.to_string() == failure) {
+        if let Some(code) = self.done.trail.seen.code.filter(|code| code.to_string() == failure) {
             put(attributes, "rpc.response.status_code", code.to_string());
         }
     }
@@ -199,9 +199,13 @@ impl Spans<'_> {
         match self.done.outcome {
             Outcome::Good | Outcome::Left => None,
             Outcome::ToolFailed => Some("tool_error".to_owned()),
-            Outcome::Failed | Outcome::Refused => {
-                Some(self.done.code.map_or_else(|| self.done.status.as_str().to_owned(), |code| code.to_string()))
-            }
+            Outcome::Failed | Outcome::Refused => Some(
+                self.done
+                    .trail
+                    .seen
+                    .code
+                    .map_or_else(|| self.done.trail.seen.status.as_str().to_owned(), |code| code.to_string()),
+            ),
         }
     }
 
