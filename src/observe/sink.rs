@@ -45,14 +45,14 @@ struct Trays(Mutex<Vec<Arc<Tray>>>);
 
 /// Lines of one thread. The lock is its own, but for the moment in which the tray is emptied.
 #[derive(Debug, Default)]
-struct Tray(Mutex<String>);
+struct Tray(Mutex<Vec<u8>>);
 
 #[derive(Debug)]
 enum Order {
     /// There is something in a tray.
     Gather,
     /// What comes from now on goes elsewhere; that was written before.
-    Turn(Place, String),
+    Turn(Place, Vec<u8>),
     /// Tells when all that was written before is in its place.
     Tell(oneshot::Sender<()>),
 }
@@ -100,8 +100,8 @@ impl Sink {
     pub fn turn(&self, access: &AccessLog) -> io::Result<()> {
         let place = Place::of(access)?;
         let held = self.trays.held();
-        let mut before = String::new();
-        held.iter().for_each(|tray| before.push_str(&std::mem::take(&mut *tray.held())));
+        let mut before = Vec::new();
+        held.iter().for_each(|tray| before.append(&mut tray.held()));
         match self.orders.try_send(Order::Turn(place, before)) {
             Ok(()) => {
                 self.on.store(*access != AccessLog::Off, Ordering::Relaxed);
@@ -109,7 +109,7 @@ impl Sink {
             }
             Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => {
                 if let (Order::Turn(_, before), Some(tray)) = (order, held.first()) {
-                    tray.held().insert_str(0, &before);
+                    tray.held().splice(..0, before);
                 }
                 Err(io::Error::new(io::ErrorKind::WouldBlock, "too many lines wait to be written"))
             }
@@ -132,7 +132,7 @@ impl Sink {
 
 impl Pen {
     /// Has a line written to the end of what waits, or drops it if too much waits.
-    pub fn write(&self, line: impl FnOnce(&mut String)) {
+    pub fn write(&self, line: impl FnOnce(&mut Vec<u8>)) {
         let mut lines = self.tray.held();
         let is_first = lines.is_empty();
         if lines.len() < MOST_WAITING {
@@ -159,7 +159,7 @@ impl Trays {
 }
 
 impl Tray {
-    fn held(&self) -> MutexGuard<'_, String> {
+    fn held(&self) -> MutexGuard<'_, Vec<u8>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -174,11 +174,10 @@ impl Place {
         })
     }
 
-    fn write(&mut self, lines: &str) {
+    fn write(&mut self, lines: &[u8]) {
         if lines.is_empty() {
             return;
         }
-        let lines = lines.as_bytes();
         let written = match self {
             Self::Stdout => io::stdout().lock().write_all(lines).and_then(|()| io::stdout().flush()),
             Self::Stderr => io::stderr().write_all(lines),
@@ -198,7 +197,7 @@ impl Place {
 /// Writes until nobody can order any more.
 fn write_all(orders: &Receiver<Order>, trays: &Trays, mut place: Place) {
     // Takes turns with each tray's own, so that no room is asked for again and again.
-    let mut spare = String::new();
+    let mut spare = Vec::new();
     while let Ok(first) = orders.recv() {
         if matches!(first, Order::Gather) {
             std::thread::sleep(GATHER);
@@ -247,12 +246,12 @@ mod tests {
         let to = AccessLog::File(log.clone());
         let sink = Arc::new(Sink::to(&to).unwrap());
         let (pen, other) = (sink.pen(), sink.pen());
-        pen.write(|line| line.push_str("one\n"));
+        pen.write(|line| line.extend_from_slice(b"one\n"));
         sink.settle().await;
         fs::rename(&log, &moved).unwrap();
-        other.write(|line| line.push_str("two\n"));
+        other.write(|line| line.extend_from_slice(b"two\n"));
         sink.turn(&to).unwrap();
-        pen.write(|line| line.push_str("three\n"));
+        pen.write(|line| line.extend_from_slice(b"three\n"));
         sink.settle().await;
         assert_eq!(fs::read_to_string(&moved).unwrap(), "before\none\ntwo\n");
         assert_eq!(fs::read_to_string(&log).unwrap(), "three\n");
@@ -265,7 +264,7 @@ mod tests {
         let sink = Arc::new(Sink::to(&AccessLog::File(log.clone())).unwrap());
         let pen = sink.pen();
         assert!(sink.turn(&AccessLog::File(folder.path().join("missing/access.log"))).is_err());
-        pen.write(|line| line.push_str("still here\n"));
+        pen.write(|line| line.extend_from_slice(b"still here\n"));
         sink.settle().await;
         assert_eq!(fs::read_to_string(&log).unwrap(), "still here\n");
         sink.turn(&AccessLog::Off).unwrap();
@@ -278,11 +277,11 @@ mod tests {
         let pen = sink.pen();
         let held = sink.trays.held();
         let line = "x".repeat(1023) + "\n";
-        (0..1030).for_each(|_| pen.write(|waiting| waiting.push_str(&line)));
+        (0..1030).for_each(|_| pen.write(|waiting| waiting.extend_from_slice(line.as_bytes())));
         assert_eq!(sink.dropped(), 6);
         drop(held);
         sink.settle().await;
-        pen.write(|waiting| waiting.push_str(&line));
+        pen.write(|waiting| waiting.extend_from_slice(line.as_bytes()));
         assert_eq!(sink.dropped(), 6, "there is room again");
     }
 }
